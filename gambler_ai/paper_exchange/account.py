@@ -1,0 +1,107 @@
+"""Cash, positions and what may be bought: the arithmetic of one account, exact in Decimal."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+
+from gambler_ai.paper_exchange.book import ZERO, Order
+
+START_CASH = Decimal(100_000)
+MAINTENANCE = Decimal("0.30")
+INITIAL = Decimal("0.50")
+
+
+@dataclass(slots=True)
+class Position:
+    """Shares of one symbol, negative when short, and the signed money that was paid for them in USD."""
+
+    qty: Decimal = ZERO
+    cost: Decimal = ZERO
+
+    @property
+    def average(self) -> Decimal:
+        """Average entry price per share in USD."""
+        return self.cost / self.qty
+
+    def apply(self, signed_qty: Decimal, price: Decimal) -> None:
+        """Book a fill: adding moves the average, reducing keeps it, crossing zero starts anew."""
+        after = self.qty + signed_qty
+        if self.qty * signed_qty >= 0:
+            self.cost += signed_qty * price
+        elif after * self.qty > 0:
+            self.cost = self.cost * after / self.qty
+        else:
+            self.cost = after * price
+        self.qty = after
+
+
+@dataclass(slots=True)
+class Account:
+    """One paper account. `multiplier` 1, 2 or 4 as Alpaca counts buying power; 2 for a new one."""
+
+    id: str
+    key: str
+    secret_hash: str
+    number: str
+    created_at: datetime
+    cash: Decimal = START_CASH
+    start_cash: Decimal = START_CASH
+    last_equity: Decimal = START_CASH
+    last_maintenance: Decimal = ZERO
+    multiplier: int = 2
+    trading_blocked: bool = False
+    account_blocked: bool = False
+    closed: bool = False
+    positions: dict[str, Position] = field(default_factory=dict)
+
+    def book_fill(self, symbol: str, signed_qty: Decimal, price: Decimal) -> Decimal:
+        """Exchange money for shares; returns the position's quantity afterwards. Zero positions vanish."""
+        self.cash -= signed_qty * price
+        position = self.positions.setdefault(symbol, Position())
+        position.apply(signed_qty, price)
+        if position.qty == 0:
+            del self.positions[symbol]
+        return position.qty
+
+    def qty(self, symbol: str) -> Decimal:
+        """Signed shares held."""
+        position = self.positions.get(symbol)
+        return position.qty if position else ZERO
+
+
+@dataclass(frozen=True, slots=True)
+class Balances:
+    """An account valued at one moment; all USD. Equations as in Alpaca's account object."""
+
+    cash: Decimal
+    long_value: Decimal
+    short_value: Decimal
+    equity: Decimal
+    initial_margin: Decimal
+    maintenance_margin: Decimal
+    reserved: Decimal
+    buying_power: Decimal
+    regt_buying_power: Decimal
+    non_marginable: Decimal
+
+
+def balances(account: Account, mark: Callable[[str], Decimal], working: Iterable[Order]) -> Balances:
+    """Value an account. `mark` prices a symbol; `working` are its open orders, which reserve money."""
+    values = [position.qty * mark(symbol) for symbol, position in account.positions.items()]
+    long_value = sum((value for value in values if value > 0), ZERO)
+    short_value = sum((value for value in values if value < 0), ZERO)
+    gross = long_value - short_value
+    equity = account.cash + long_value + short_value
+    reserved = sum((order.reserved for order in working), ZERO)
+    regt = max(ZERO, max(ZERO, equity - gross * INITIAL) * 2 - reserved)
+    cash_only = max(ZERO, account.cash + min(ZERO, short_value) * 2 - reserved)
+    if account.multiplier == 1:
+        power = cash_only
+    elif account.multiplier == 4:
+        power = max(ZERO, max(ZERO, account.last_equity - account.last_maintenance) * 4 - gross - reserved)
+    else:
+        power = regt
+    return Balances(
+        account.cash, long_value, short_value, equity, gross * INITIAL, gross * MAINTENANCE, reserved, power, regt, cash_only
+    )

@@ -1,0 +1,228 @@
+"""Alpaca's REST paths: method, path, query and body in; status and body out. No sockets, no storage.
+
+Used by the server and, in process, by whoever holds the exchange. What is not built answers as an unknown
+path does, never half.
+"""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Any
+from urllib.parse import unquote
+
+from gambler_ai.paper_exchange import data_api, queries, wire
+from gambler_ai.paper_exchange.account import Account
+from gambler_ai.paper_exchange.assets import asset
+from gambler_ai.paper_exchange.book import Order
+from gambler_ai.paper_exchange.queries import Query
+from gambler_ai.paper_exchange.rules import Refused, read_body, read_ticket
+from gambler_ai.paper_exchange.venue import Venue
+
+_JSON = {"content-type": "application/json; charset=UTF-8"}
+_UNAUTHORIZED_PAGE = (
+    "<html>\r\n<head><title>401 Authorization Required</title></head>\r\n<body>\r\n"
+    "<center><h1>401 Authorization Required</h1></center>\r\n<hr><center>nginx</center>\r\n</body>\r\n</html>\r\n"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An HTTP answer; `body` is None for 204."""
+
+    status: int
+    body: str | None
+    headers: dict[str, str] = field(default_factory=lambda: dict(_JSON))
+
+    @classmethod
+    def no_credentials(cls) -> "Answer":
+        """What the gateway says when the key headers are missing: a page, not JSON."""
+        return cls(401, _UNAUTHORIZED_PAGE, {"content-type": "text/html"})
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One authenticated request on its way to a handler; `args` are the variable parts of its path."""
+
+    venue: Venue
+    account: Account
+    query: Query
+    body: str | bytes | None
+    args: tuple[str, ...]
+
+
+def answer(
+    venue: Venue, account: Account | None, method: str, path: str, query: Query, body: str | bytes | None
+) -> Answer:
+    """Route and act. An unknown path is 404, a refusal has Alpaca's status and code."""
+    if account is None:
+        return Answer(401, wire.dump({"message": "unauthorized."}))
+    for verb, pattern, handler in _ROUTES:
+        match = pattern.fullmatch(path) if verb == method else None
+        if match:
+            try:
+                status, result = handler(Call(venue, account, query, body, match.groups()))
+            except Refused as refusal:
+                return Answer(refusal.status, wire.dump(refusal.body))
+            return Answer(status, None if status == 204 else wire.dump(result))
+    return Answer(404, wire.dump({"message": "endpoint not found."}))
+
+
+def client_order_id_of(path: str, query: Query, body: str | bytes | None) -> str | None:
+    """The client order id a request names, for the truth log."""
+    if path == "/v2/orders" and body:
+        try:
+            named = read_body(body).get("client_order_id")
+        except Refused:
+            return None
+        return named if isinstance(named, str) else None
+    return query.get("client_order_id") if path == "/v2/orders:by_client_order_id" else None
+
+
+Result = tuple[int, Any]
+
+
+def _account(call: Call) -> Result:
+    venue = call.venue
+    day = venue.sessions.last_closed(venue.now).day
+    return 200, wire.account(call.account, venue.balances(call.account), day.isoformat())
+
+
+def _clock(call: Call) -> Result:
+    return 200, wire.clock(call.venue.now, call.venue.sessions)
+
+
+def _calendar(call: Call) -> Result:
+    sessions = call.venue.sessions
+    first = queries.day(call.query, "start") or date(1970, 1, 1)
+    last = queries.day(call.query, "end") or date(2029, 12, 31)
+    return 200, [wire.calendar_day(one, sessions.next_after(one.open)) for one in sessions.between(first, last)]
+
+
+def _assets(call: Call) -> Result:
+    status, kind = call.query.get("status") or "active", call.query.get("asset_class") or "us_equity"
+    place = call.query.get("exchange")
+    found = [asset(symbol) for symbol in call.venue.market.symbols]
+    if status not in ("active", "all") or kind != "us_equity":
+        return 200, []
+    return 200, [wire.asset_object(one) for one in found if not place or one.exchange == place]
+
+
+def _asset(call: Call) -> Result:
+    return 200, wire.asset_object(asset(_symbol(call, "asset not found for")))
+
+
+def _symbol(call: Call, refusal: str) -> str:
+    name = unquote(call.args[0])
+    for symbol in call.venue.market.symbols:
+        if name in (symbol, asset(symbol).id):
+            return symbol
+    raise Refused(404, 40410000, f"{refusal} {name}")
+
+
+def _submit(call: Call) -> Result:
+    return 200, call.venue.submit(call.account, read_ticket(read_body(call.body)))
+
+
+def _orders(call: Call) -> Result:
+    book = call.venue.book
+    everything = book.by_account.get(call.account.id, [])
+    return 200, [wire.order(order) for order in queries.orders(everything, book.by_id, call.query)]
+
+
+def _order(call: Call) -> Result:
+    return 200, wire.order(_named_order(call))
+
+
+def _named_order(call: Call) -> Order:
+    name = call.args[0]
+    plain = name.replace("-", "").lower()
+    parts = (plain[:8], plain[8:12], plain[12:16], plain[16:20], plain[20:])
+    order = call.venue.book.by_id.get("-".join(parts))
+    if order is None or order.account != call.account.id:
+        raise Refused(404, 40410000, f"order not found for {name}")
+    return order
+
+
+def _order_by_client_id(call: Call) -> Result:
+    name = call.query.get("client_order_id", "")
+    order = call.venue.book.by_client_id.get((call.account.id, name))
+    if order is None:
+        raise Refused(404, 40410000, f"order not found for {name}")
+    return 200, wire.order(order)
+
+
+def _cancel(call: Call) -> Result:
+    call.venue.cancel(_named_order(call))
+    return 204, None
+
+
+def _cancel_all(call: Call) -> Result:
+    working = list(call.venue.book.open_orders(call.account.id))
+    for order in working:
+        call.venue.cancel(order)
+    return 207, [{"id": order.id, "status": 200} for order in working]
+
+
+def _positions(call: Call) -> Result:
+    return 200, [_position_object(call, symbol) for symbol in sorted(call.account.positions)]
+
+
+def _position(call: Call) -> Result:
+    symbol = _symbol(call, "symbol not found:")
+    if symbol not in call.account.positions:
+        raise Refused(404, 40410000, "position does not exist")
+    return 200, _position_object(call, symbol)
+
+
+def _position_object(call: Call, symbol: str) -> dict[str, Any]:
+    venue = call.venue
+    price = venue.mark(symbol)
+    closing = venue.market.latest(symbol, venue.sessions.last_closed(venue.now).close)
+    held = venue.held(call.account, symbol)
+    return wire.position(symbol, call.account.positions[symbol], price, closing.close if closing else price, held)
+
+
+def _activities(call: Call) -> Result:
+    types = [call.args[0]] if call.args else queries.words(call.query, "activity_types")
+    for one in types:
+        if one not in queries.ACTIVITY_TYPES:
+            raise queries.bad("activity_type", one)
+    category = call.query.get("category")
+    if category and types:
+        raise Refused(422, 40010001, "category and activity_types cannot be used together")
+    if category == "non_trade_activity" or (types and "FILL" not in types):
+        return 200, []
+    everything = call.venue.book.executions.get(call.account.id, [])
+    return 200, [wire.activity(fill) for fill in queries.fills(everything, call.query)]
+
+
+def _data(handler: Callable[[Venue, Query, tuple[str, ...]], Any]) -> Callable[[Call], Result]:
+    return lambda call: (200, handler(call.venue, call.query, call.args))
+
+
+def _routes(*table: tuple[str, str, Callable[[Call], Result]]) -> list[tuple[str, re.Pattern[str], Callable[[Call], Result]]]:
+    return [(method, re.compile(pattern), handler) for method, pattern, handler in table]
+
+
+_ROUTES = _routes(
+    ("GET", r"/v2/clock", _clock),
+    ("POST", r"/v2/orders", _submit),
+    ("GET", r"/v2/orders", _orders),
+    ("GET", r"/v2/orders:by_client_order_id", _order_by_client_id),
+    ("GET", r"/v2/orders/([^/]+)", _order),
+    ("DELETE", r"/v2/orders", _cancel_all),
+    ("DELETE", r"/v2/orders/([^/]+)", _cancel),
+    ("GET", r"/v2/account", _account),
+    ("GET", r"/v2/positions", _positions),
+    ("GET", r"/v2/positions/(.+)", _position),
+    ("GET", r"/v2/account/activities", _activities),
+    ("GET", r"/v2/account/activities/([^/]+)", _activities),
+    ("GET", r"/v2/calendar", _calendar),
+    ("GET", r"/v2/assets", _assets),
+    ("GET", r"/v2/assets/(.+)", _asset),
+    ("GET", r"/v2/stocks/bars", _data(data_api.bars)),
+    ("GET", r"/v2/stocks/(bars|quotes|trades)/latest", _data(data_api.latest)),
+    ("GET", r"/v2/stocks/([^/]+)/bars", _data(data_api.symbol_bars)),
+    ("GET", r"/v2/stocks/([^/]+)/(bars|quotes|trades)/latest", _data(data_api.symbol_latest)),
+)

@@ -1,0 +1,56 @@
+"""When an order fills, at what price, and how much of it: pure rules of Alpaca's paper trading.
+
+Fills happen at the best quote: a buy at the ask, a sell at the bid, never worse than the limit, with no
+look at the quote's size; one eligible order in ten gets only a part (reference section 6).
+"""
+
+from decimal import ROUND_FLOOR, Decimal
+
+from gambler_ai.paper_exchange.book import NANO, Order
+from gambler_ai.paper_exchange.market import CENT, Quote
+
+_ONE = Decimal(1)
+_FIFTY = Decimal(50)
+
+
+def elected(order: Order, last: Decimal) -> bool:
+    """Whether a stop order is triggered by this trade price."""
+    if order.stop_price is None:
+        return True
+    return last >= order.stop_price if order.side == "buy" else last <= order.stop_price
+
+
+def worst_price(order: Order) -> Decimal | None:
+    """The limit of an order; a buy stop gets a collar above its stop, as Alpaca makes it a stop-limit order."""
+    if order.type == "stop" and order.side == "buy" and order.stop_price is not None:
+        return collar(order.stop_price)
+    return order.limit_price
+
+
+def collar(stop_price: Decimal) -> Decimal:
+    """The limit Alpaca puts on a buy stop: 4 % above a stop below 50 USD, 2.5 % above others."""
+    factor = Decimal("1.04") if stop_price < _FIFTY else Decimal("1.025")
+    return (stop_price * factor).quantize(CENT if stop_price >= 1 else CENT * CENT, ROUND_FLOOR)
+
+
+def fill_price(order: Order, quote: Quote) -> Decimal | None:
+    """The price at which a (triggered) order trades against this quote; None when it does not."""
+    price = quote.ask if order.side == "buy" else quote.bid
+    if price <= 0:
+        return None
+    worst = worst_price(order)
+    if worst is None:
+        return price
+    return price if (price <= worst if order.side == "buy" else price >= worst) else None
+
+
+def part(remaining: Decimal, fraction: Decimal) -> Decimal:
+    """A share of what remains, whole shares for whole quantities; all of it when it cannot be divided."""
+    step = _ONE if remaining == remaining.to_integral_value() else NANO
+    piece = max(step, (remaining * fraction).quantize(step, ROUND_FLOOR))
+    return piece if piece < remaining else remaining
+
+
+def shares_for(notional: Decimal, price: Decimal) -> Decimal:
+    """How many shares an amount of USD buys, down to a billionth."""
+    return (notional / price).quantize(NANO, ROUND_FLOOR)

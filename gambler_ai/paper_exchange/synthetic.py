@@ -1,0 +1,167 @@
+"""An invented market: minute bars of well-known symbols, a pure function of seed, symbol and time.
+
+A day's closing level is layered noise over the calendar, so any day can be computed without those before
+it. Within the day a random walk with slow swings leads from the open (yesterday's close and a gap over
+night) to that close; averages cross several times a day. Volume is high at both ends of the day. Floats
+shape the path; every price that leaves this file is a whole number of cents.
+"""
+
+import math
+from bisect import bisect_left, bisect_right
+from collections import OrderedDict
+from collections.abc import Callable
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+from hashlib import blake2b
+from random import Random
+
+from gambler_ai.paper_exchange.assets import known_prices
+from gambler_ai.paper_exchange.calendar import Session, Sessions, nyse
+from gambler_ai.paper_exchange.market import Bar, Quote
+
+_MINUTE = timedelta(minutes=1)
+_DAYS_KEPT = 512
+_LAYERS = ((257.0, 0.20), (61.0, 0.09), (17.0, 0.045), (5.0, 0.02), (1.0, 0.009))
+_MINUTE_NOISE, _SWING, _GAP = 0.00055, 0.004, 0.004
+
+
+class Synthetic:
+    """Regular-hours minute bars for ever. The newest few hundred symbol-days stay cached."""
+
+    def __init__(self, seed: int, sessions: Callable[[], Sessions] = nyse) -> None:
+        self._seed = seed
+        self._prices = known_prices()
+        self._symbols = tuple(sorted(self._prices))
+        self._sessions = sessions
+        self._days: OrderedDict[tuple[str, date], list[Bar]] = OrderedDict()
+
+    @property
+    def spec(self) -> str:
+        return f"synthetic:{self._seed}"
+
+    @property
+    def symbols(self) -> tuple[str, ...]:
+        return self._symbols
+
+    def next_time(self, after: datetime) -> datetime | None:
+        session = self._sessions().current_or_next(after)
+        if after < session.open + _MINUTE:
+            return session.open + _MINUTE
+        return after.replace(second=0, microsecond=0) + _MINUTE
+
+    def bars_at(self, at: datetime, symbols: frozenset[str] | None = None) -> list[Bar]:
+        session = self._sessions().running(at - _MINUTE)
+        if session is None or at.second or at.microsecond:
+            return []
+        index = int((at - session.open) / _MINUTE) - 1
+        wanted = self._symbols if symbols is None else [s for s in self._symbols if s in symbols]
+        return [self._day(symbol, session)[index] for symbol in wanted] if index >= 0 else []
+
+    def latest(self, symbol: str, at: datetime) -> Bar | None:
+        sessions = self._sessions()
+        session = sessions.running(at)
+        if session is None or at < session.open + _MINUTE:
+            return self._day(symbol, sessions.last_closed(at))[-1]
+        return self._day(symbol, session)[int((at - session.open) / _MINUTE) - 1]
+
+    def quote(self, symbol: str, at: datetime) -> Quote | None:
+        session = self._sessions().running(at)
+        if session is not None and at < session.open + _MINUTE:
+            first = self._day(symbol, session)[0].open
+            bid, ask = _quote(int(first * 100))
+            return Quote(symbol, session.open, bid, ask, first)
+        bar = self.latest(symbol, at)
+        return Quote.closing(bar) if bar else None
+
+    def bars(self, symbol: str, start: datetime, end: datetime, at: datetime) -> list[Bar]:
+        found: list[Bar] = []
+        for session in self._sessions().between(start.date() - timedelta(days=1), min(end, at).date()):
+            if session.close <= start or session.open >= min(end, at) + _MINUTE:
+                continue
+            day = self._day(symbol, session)
+            first = bisect_left(day, start, key=lambda bar: bar.start)
+            last = min(bisect_right(day, end, key=lambda bar: bar.start), bisect_right(day, at, key=lambda b: b.end))
+            found += day[first:last]
+        return found
+
+    def width(self) -> timedelta:
+        return _MINUTE
+
+    def _day(self, symbol: str, session: Session) -> list[Bar]:
+        key = (symbol, session.day)
+        day = self._days.get(key)
+        if day is None:
+            day = self._invent(symbol, session)
+            self._days[key] = day
+            if len(self._days) > _DAYS_KEPT:
+                self._days.popitem(last=False)
+        else:
+            self._days.move_to_end(key)
+        return day
+
+    def _invent(self, symbol: str, session: Session) -> list[Bar]:
+        minutes = int((session.close - session.open) / _MINUTE)
+        random = self._random(symbol, f"day{session.day.toordinal()}")
+        before = self._level(symbol, self._sessions().last_closed(session.open).day)
+        walk = _walk(random, minutes, before + random.gauss(0, _GAP), self._level(symbol, session.day))
+        base = self._prices[symbol] * 100
+        cents = [max(100, round(base * math.exp(level))) for level in walk]
+        scale = random.uniform(0.7, 1.4) * 4_000_000 / math.sqrt(self._prices[symbol]) / minutes
+        return [
+            _bar(random, symbol, session.open + index * _MINUTE, cents[index], cents[index + 1], _shape(index, minutes, scale))
+            for index in range(minutes)
+        ]
+
+    def _level(self, symbol: str, day: date) -> float:
+        return sum(weight * self._noise(symbol, period, day.toordinal() / period) for period, weight in _LAYERS)
+
+    def _noise(self, symbol: str, period: float, x: float) -> float:
+        low = math.floor(x)
+        part = x - low
+        blend = part * part * (3 - 2 * part)
+        left, right = (self._random(symbol, f"layer{period}:{knot}").uniform(-1, 1) for knot in (low, low + 1))
+        return left + (right - left) * blend
+
+    def _random(self, symbol: str, purpose: str) -> Random:
+        digest = blake2b(f"{self._seed}:{symbol}:{purpose}".encode(), digest_size=8).digest()
+        return Random(int.from_bytes(digest))
+
+
+def _walk(random: Random, minutes: int, start: float, end: float) -> list[float]:
+    """minutes + 1 log levels from start to end: noise, two slow swings, and a drift that closes the gap."""
+    swings = [(random.uniform(35, 80), random.uniform(0, math.tau)), (random.uniform(90, 200), random.uniform(0, math.tau))]
+    noise, path = 0.0, []
+    for index in range(minutes + 1):
+        wave = sum(_SWING / (n + 1) * math.sin(math.tau * index / period + phase) for n, (period, phase) in enumerate(swings))
+        path.append(noise + wave)
+        noise += random.gauss(0, _MINUTE_NOISE)
+    first, last = path[0], path[-1]
+    return [
+        level - first + start + (end - start - (last - first)) * index / minutes for index, level in enumerate(path)
+    ]
+
+
+def _shape(index: int, minutes: int, scale: float) -> float:
+    """Expected volume of a minute in shares: a smile over the day."""
+    middle = 2 * index / max(1, minutes - 1) - 1
+    return scale * (0.55 + 1.6 * middle**4 + 0.4 * middle * middle)
+
+
+def _bar(random: Random, symbol: str, start: datetime, first: int, last: int, volume: float) -> Bar:
+    reach = 1 + int(abs(last - first) * random.random() + max(first, last) * 0.0002 * random.random())
+    high = max(first, last) + int(reach * random.random())
+    low = max(1, min(first, last) - int(reach * random.random()))
+    shares = max(1, round(volume * random.lognormvariate(0, 0.45)))
+    bid, ask = _quote(last)
+    sizes = 100 * random.randint(1, 12), 100 * random.randint(1, 12)
+    return Bar(symbol, start, start + _MINUTE, _usd(first), _usd(high), _usd(low), _usd(last), shares, bid, ask, *sizes)
+
+
+def _quote(cents: int) -> tuple[Decimal, Decimal]:
+    """Bid and ask around a price: one cent wide below 100 USD, about one basis point above."""
+    width = max(1, cents // 10_000)
+    return _usd(cents - width // 2 - width % 2), _usd(cents + width // 2)
+
+
+def _usd(cents: int) -> Decimal:
+    return Decimal(cents).scaleb(-2)

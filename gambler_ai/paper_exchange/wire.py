@@ -1,0 +1,264 @@
+"""The JSON shapes of Alpaca (reference sections 3, 10 and 11), built from the exchange's own objects.
+
+Trading amounts are decimal strings without padding, market data are JSON numbers, times RFC 3339.
+"""
+
+import json
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+from gambler_ai.paper_exchange.account import Account, Balances, Position
+from gambler_ai.paper_exchange.assets import Asset, asset
+from gambler_ai.paper_exchange.book import ZERO, Execution, Order
+from gambler_ai.paper_exchange.calendar import NEW_YORK, Session, Sessions
+from gambler_ai.paper_exchange.market import Bar, Quote
+
+_NINE = Decimal("0.000000001")
+_TEN = Decimal("0.0000000001")
+
+
+def number(value: Decimal) -> str:
+    """A Decimal as Alpaca prints it: no exponent, no padding."""
+    text = format(value, "f")
+    if "." in text:
+        text = text.rstrip("0").rstrip(".")
+    return "0" if text == "-0" else text
+
+
+def maybe(value: Decimal | None) -> str | None:
+    """`number`, or null."""
+    return None if value is None else number(value)
+
+
+def stamp(at: datetime) -> str:
+    """A UTC time with microseconds and `Z`."""
+    return at.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def edge(at: datetime) -> str:
+    """A UTC time of a bar: whole seconds and `Z`."""
+    return at.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def maybe_stamp(at: datetime | None) -> str | None:
+    """`stamp`, or null."""
+    return None if at is None else stamp(at)
+
+
+def dump(body: Any) -> str:
+    """Compact JSON."""
+    return json.dumps(body, separators=(",", ":"))
+
+
+def order(order: Order) -> dict[str, Any]:
+    """Section 3.1. `filled_avg_price` is rounded to nine decimals."""
+    average = None if not order.filled_qty else (order.filled_cost / order.filled_qty).quantize(_NINE)
+    return {
+        "id": order.id,
+        "client_order_id": order.client_order_id,
+        "created_at": stamp(order.created_at),
+        "updated_at": stamp(order.updated_at),
+        "submitted_at": stamp(order.submitted_at),
+        "filled_at": maybe_stamp(order.filled_at),
+        "expired_at": maybe_stamp(order.expired_at),
+        "expires_at": stamp(order.expires_at),
+        "canceled_at": maybe_stamp(order.canceled_at),
+        "failed_at": maybe_stamp(order.failed_at),
+        "replaced_at": None,
+        "replaced_by": None,
+        "replaces": None,
+        "asset_id": asset(order.symbol).id,
+        "symbol": order.symbol,
+        "asset_class": "us_equity",
+        "notional": maybe(order.notional),
+        "qty": maybe(order.qty),
+        "filled_qty": number(order.filled_qty),
+        "filled_avg_price": maybe(average),
+        "order_class": "",
+        "order_type": order.type,
+        "type": order.type,
+        "side": order.side,
+        "position_intent": order.position_intent,
+        "time_in_force": order.time_in_force,
+        "limit_price": maybe(order.limit_price),
+        "stop_price": maybe(order.stop_price),
+        "status": order.status,
+        "extended_hours": order.extended_hours,
+        "legs": None,
+        "trail_percent": None,
+        "trail_price": None,
+        "hwm": None,
+        "subtag": None,
+        "source": order.source,
+    }
+
+
+def position(symbol: str, held: Position, price: Decimal, before: Decimal, held_for_orders: Decimal) -> dict[str, Any]:
+    """Section 3.2. `price` is the last trade, `before` the last trade at the previous close; USD."""
+    known = asset(symbol)
+    value = held.qty * price
+    profit = value - held.cost
+    ratio = (profit / abs(held.cost)).quantize(_TEN) if held.cost else ZERO
+    return {
+        "asset_id": known.id,
+        "symbol": symbol,
+        "exchange": known.exchange,
+        "asset_class": "us_equity",
+        "asset_marginable": True,
+        "qty": number(held.qty),
+        "qty_available": number(max(ZERO, abs(held.qty) - held_for_orders)),
+        "side": "long" if held.qty > 0 else "short",
+        "avg_entry_price": number(held.average.quantize(_NINE)),
+        "cost_basis": number(held.cost),
+        "market_value": number(value),
+        "unrealized_pl": number(profit),
+        "unrealized_plpc": number(ratio),
+        "unrealized_intraday_pl": number(profit),
+        "unrealized_intraday_plpc": number(ratio),
+        "current_price": number(price),
+        "lastday_price": number(before),
+        "change_today": number(((price - before) / before).quantize(_TEN)) if before else "0",
+    }
+
+
+def account(account: Account, sums: Balances, balance_day: str) -> dict[str, Any]:
+    """Section 3.3, without the pattern-day-trader fields that left the API on 2026-07-06."""
+    return {
+        "id": account.id,
+        "account_number": account.number,
+        "status": "ACTIVE",
+        "crypto_status": "ACTIVE",
+        "currency": "USD",
+        "cash": number(sums.cash),
+        "portfolio_value": number(sums.equity),
+        "equity": number(sums.equity),
+        "last_equity": number(account.last_equity),
+        "buying_power": number(sums.buying_power),
+        "regt_buying_power": number(sums.regt_buying_power),
+        "non_marginable_buying_power": number(sums.non_marginable),
+        "options_buying_power": number(sums.non_marginable),
+        "options_approved_level": 3,
+        "options_trading_level": 3,
+        "long_market_value": number(sums.long_value),
+        "short_market_value": number(sums.short_value),
+        "initial_margin": number(sums.initial_margin),
+        "maintenance_margin": number(sums.maintenance_margin),
+        "last_maintenance_margin": number(account.last_maintenance),
+        "sma": "0",
+        "multiplier": str(account.multiplier),
+        "shorting_enabled": True,
+        "accrued_fees": "0",
+        "pending_reg_taf_fees": "0",
+        "intraday_adjustments": "0",
+        "trading_blocked": account.trading_blocked,
+        "transfers_blocked": False,
+        "account_blocked": account.account_blocked,
+        "trade_suspended_by_user": False,
+        "balance_asof": balance_day,
+        "created_at": stamp(account.created_at),
+    }
+
+
+def activity_id(fill: Execution) -> str:
+    """Section 3.5: New York time to the millisecond, then the execution's own id."""
+    local = fill.at.astimezone(NEW_YORK)
+    return f"{local:%Y%m%d%H%M%S}{local.microsecond // 1000:03d}::{fill.id}"
+
+
+def activity(fill: Execution) -> dict[str, Any]:
+    """Section 3.5, a FILL."""
+    return {
+        "id": activity_id(fill),
+        "activity_type": "FILL",
+        "transaction_time": stamp(fill.at),
+        "type": "fill" if fill.order_status == "filled" else "partial_fill",
+        "price": number(fill.price),
+        "qty": number(fill.qty),
+        "side": fill.activity_side,
+        "symbol": fill.symbol,
+        "leaves_qty": number(fill.leaves_qty),
+        "cum_qty": number(fill.cum_qty),
+        "order_id": fill.order_id,
+        "order_status": fill.order_status,
+    }
+
+
+def clock(now: datetime, sessions: Sessions) -> dict[str, Any]:
+    """Section 3.6; times carry New York's offset."""
+    return {
+        "timestamp": now.astimezone(NEW_YORK).isoformat(timespec="microseconds"),
+        "is_open": sessions.running(now) is not None,
+        "next_open": sessions.next_after(now).open.astimezone(NEW_YORK).isoformat(),
+        "next_close": sessions.current_or_next(now).close.astimezone(NEW_YORK).isoformat(),
+    }
+
+
+def calendar_day(session: Session, settlement: Session) -> dict[str, str]:
+    """Section 3.6; New York times."""
+    return {
+        "date": session.day.isoformat(),
+        "open": f"{session.open.astimezone(NEW_YORK):%H:%M}",
+        "close": f"{session.close.astimezone(NEW_YORK):%H:%M}",
+        "session_open": "0400",
+        "session_close": "2000",
+        "settlement_date": settlement.day.isoformat(),
+    }
+
+
+def asset_object(known: Asset) -> dict[str, Any]:
+    """Section 3.7."""
+    return {
+        "id": known.id,
+        "class": "us_equity",
+        "exchange": known.exchange,
+        "symbol": known.symbol,
+        "name": known.name,
+        "status": "active",
+        "tradable": True,
+        "marginable": True,
+        "maintenance_margin_requirement": 30,
+        "margin_requirement_long": "30",
+        "margin_requirement_short": "30",
+        "shortable": True,
+        "easy_to_borrow": True,
+        "borrow_status": "easy_to_borrow",
+        "fractionable": True,
+        "attributes": ["fractional_eh_enabled", "has_options"],
+    }
+
+
+def bar(bar: Bar) -> dict[str, Any]:
+    """Section 10. Trade count and average price are estimates: a tape has neither."""
+    typical = (bar.open + bar.high + bar.low + bar.close) / 4
+    return {
+        "t": edge(bar.start),
+        "o": float(bar.open),
+        "h": float(bar.high),
+        "l": float(bar.low),
+        "c": float(bar.close),
+        "v": bar.volume,
+        "n": max(1, bar.volume // 100),
+        "vw": float(round(typical, 6)),
+    }
+
+
+def quote(quote: Quote) -> dict[str, Any]:
+    """Section 10."""
+    return {
+        "t": stamp(quote.at),
+        "ax": "V",
+        "ap": float(quote.ask),
+        "as": quote.ask_size,
+        "bx": "V",
+        "bp": float(quote.bid),
+        "bs": quote.bid_size,
+        "c": ["R"],
+        "z": "C",
+    }
+
+
+def trade(quote: Quote) -> dict[str, Any]:
+    """Section 10: the last trade, as far as bars tell. Its id grows with time."""
+    micros = (quote.at - datetime(1970, 1, 1, tzinfo=quote.at.tzinfo)) // timedelta(microseconds=1)
+    return {"t": stamp(quote.at), "x": "V", "p": float(quote.last), "s": 100, "i": micros, "c": ["@"], "z": "C"}
