@@ -1,0 +1,219 @@
+"""The server's one ASGI application: REST to the exchange, sockets to the streams, `/_lab` to the lab.
+
+Requests that arrive together share one commit; no answer leaves before its commit.
+"""
+
+import asyncio
+import json
+import time
+from base64 import b64decode
+from dataclasses import dataclass
+from urllib.parse import parse_qsl
+
+from starlette.websockets import WebSocket
+
+from gambler_ai.paper_exchange import transport, wire
+from gambler_ai.paper_exchange.api import Answer, client_order_id_of
+from gambler_ai.paper_exchange.data_stream import MarketData
+from gambler_ai.paper_exchange.driver import Driver
+from gambler_ai.paper_exchange.exchange import Exchange
+from gambler_ai.paper_exchange.faults import BEFORE, Faults, Rule
+from gambler_ai.paper_exchange.lab import Lab
+from gambler_ai.paper_exchange.pacing import Pacing
+from gambler_ai.paper_exchange.streams import TradeUpdates
+from gambler_ai.paper_exchange.transport import Receive, Scope, Send
+
+_PAGE = "<html><head><title>{0}</title></head><body><center><h1>{0}</h1></center><hr><center>nginx</center></body></html>"
+_HTML = {"content-type": "text/html"}
+_TRADE_PATHS = ("/stream", "/stream/")
+_DATA_PATHS = ("/v2/iex", "/v2/sip", "/v2/test")
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One HTTP request, read to its end."""
+
+    method: str
+    path: str
+    query: dict[str, str]
+    body: bytes
+    key: str
+    secret: str
+    lab_token: str | None
+
+    @property
+    def symbol(self) -> str | None:
+        """The symbol it is about, for fault rules."""
+        if self.body:
+            try:
+                named = json.loads(self.body)
+            except ValueError:
+                return None
+            return str(named.get("symbol")) if isinstance(named, dict) and named.get("symbol") else None
+        named_in_path = self.path.removeprefix("/v2/positions/")
+        return self.query.get("symbols") or (named_in_path if named_in_path != self.path else None)
+
+
+class App:
+    """ASGI entry. `last_used` is monotonic seconds; with `sockets` it tells idleness."""
+
+    def __init__(self, exchange: Exchange, driver: Driver, pacing: Pacing, faults: Faults, lab: Lab) -> None:
+        self._exchange = exchange
+        self._driver = driver
+        self._pacing = pacing
+        self._faults = faults
+        self._lab = lab
+        self._commit: asyncio.Future[None] | None = None
+        self.last_used = time.monotonic()
+        self.sockets = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self.last_used = time.monotonic()
+        if scope["type"] == "http":
+            await self._http(scope, receive, send)
+        elif scope["type"] == "websocket":
+            self.sockets += 1
+            try:
+                await self._websocket(WebSocket(scope, receive, send))
+            finally:
+                self.sockets -= 1
+                self.last_used = time.monotonic()
+
+    async def _websocket(self, socket: WebSocket) -> None:
+        path = socket.scope["path"]
+        if path in _TRADE_PATHS:
+            await TradeUpdates(socket, self._exchange, self._faults).run()
+        elif path in _DATA_PATHS:
+            await MarketData(socket, self._exchange, self._faults, self._pacing).run()
+        else:
+            await socket.close(1008)
+
+    async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = await _read(scope, receive)
+        if request.path.startswith("/_lab/"):
+            await _reply(send, self._lab.answer(request.method, request.path, request.query, request.body, request.lab_token))
+            return
+        rule = self._faults.on_request(request.method, request.path, request.symbol)
+        if rule is None:
+            await _reply(send, await self._act(request))
+        elif rule.act in BEFORE:
+            await self._spoil_before(rule, request, scope, receive, send)
+        else:
+            await self._spoil_after(rule, await self._act(request), scope, receive, send)
+
+    async def _act(self, request: Request) -> Answer:
+        self._driver.catch_up()
+        answer = self._exchange.act(
+            request.method, request.path, request.query, request.body, request.key, request.secret
+        )
+        if self._commit is None:
+            loop = asyncio.get_running_loop()
+            self._commit = loop.create_future()
+            loop.call_soon(self._commit_all, self._commit)
+        await self._commit
+        if request.path == "/v2/clock" and answer.status == 200:
+            account = self._exchange.account_of(request.key, request.secret)
+            if account:
+                self._pacing.asked_clock(account)
+        return answer
+
+    def _commit_all(self, waiting: asyncio.Future[None]) -> None:
+        self._commit = None
+        try:
+            self._exchange.commit()
+        except Exception as broken:
+            waiting.set_exception(broken)
+        else:
+            waiting.set_result(None)
+
+    async def _spoil_before(self, rule: Rule, request: Request, scope: Scope, receive: Receive, send: Send) -> None:
+        """The exchange does not act on the request (but a delayed one is acted on later)."""
+        if rule.act == "delay_before":
+            await asyncio.sleep(rule.seconds or 0)
+            await _reply(send, await self._act(request))
+            return
+        status = {"status_before": rule.code or 503, "html_before": 200}.get(rule.act)
+        account = self._exchange.account_of(request.key, request.secret)
+        client_order_id = client_order_id_of(request.path, request.query, request.body)
+        self._exchange.note_request(account, request.method, request.path, client_order_id, status, acted=False)
+        self._exchange.commit()
+        if rule.act == "hang_before":
+            await transport.gone(receive, rule.seconds)
+        if status is None:
+            await transport.reset_and_end(scope, receive)
+        else:
+            await _reply(send, _error_page(status))
+
+    async def _spoil_after(self, rule: Rule, answer: Answer, scope: Scope, receive: Receive, send: Send) -> None:
+        """The exchange has acted; the answer is late, wrong, cut or lost."""
+        if rule.act in ("reset_after", "hang_after"):
+            if rule.act == "hang_after":
+                await transport.gone(receive, rule.seconds)
+            await transport.reset_and_end(scope, receive)
+        elif rule.act == "delay_after":
+            await asyncio.sleep(rule.seconds or 0)
+            await _reply(send, answer)
+        elif rule.act in ("status_after", "html_after"):
+            await _reply(send, _error_page(rule.code or 504 if rule.act == "status_after" else 200))
+        elif rule.act == "empty":
+            body = "[]" if (answer.body or "").startswith("[") else ""
+            await _reply(send, Answer(answer.status, body, answer.headers))
+        elif rule.act == "truncate_after":
+            body = (answer.body or "").encode()
+            await _begin(send, answer, len(body))
+            await send({"type": "http.response.body", "body": body[: len(body) // 2], "more_body": True})
+            transport.hang_up(scope)
+        elif rule.act == "trickle_after":
+            body = (answer.body or "").encode()
+            await _begin(send, answer, len(body))
+            for index in range(len(body)):
+                await send({"type": "http.response.body", "body": body[index : index + 1], "more_body": True})
+                await asyncio.sleep(rule.seconds if rule.seconds is not None else 0.1)
+            await send({"type": "http.response.body", "body": b""})
+
+
+async def _read(scope: Scope, receive: Receive) -> Request:
+    body = b""
+    while True:
+        message = await receive()
+        body += message.get("body", b"")
+        if not message.get("more_body"):
+            break
+    headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+    key, secret = headers.get("apca-api-key-id", ""), headers.get("apca-api-secret-key", "")
+    if not key and headers.get("authorization", "").startswith("Basic "):
+        key, secret = _basic(headers["authorization"][6:])
+    query = dict(parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True))
+    return Request(scope["method"], scope["path"], query, body, key, secret, headers.get("x-lab-token"))
+
+
+def _basic(credentials: str) -> tuple[str, str]:
+    try:
+        key, _, secret = b64decode(credentials).decode().partition(":")
+    except ValueError:
+        return "", ""
+    return key, secret
+
+
+async def _reply(send: Send, answer: Answer) -> None:
+    body = (answer.body or "").encode()
+    await _begin(send, answer, None if answer.status == 204 else len(body))
+    await send({"type": "http.response.body", "body": body})
+
+
+async def _begin(send: Send, answer: Answer, length: int | None) -> None:
+    headers = [(name.encode(), value.encode()) for name, value in answer.headers.items()]
+    if length is not None:
+        headers.append((b"content-length", str(length).encode()))
+    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+
+
+def _error_page(status: int) -> Answer:
+    """What stands in for the answer: Alpaca's JSON for 4xx but 408, a gateway's page for the rest."""
+    if status == 429:
+        return Answer(429, wire.dump({"code": 42910000, "message": "rate limit exceeded"}))
+    if status == 401:
+        return Answer(401, wire.dump({"message": "unauthorized."}))
+    if 400 <= status < 500:
+        return Answer(status, wire.dump({"code": status * 100_000, "message": "fault injected by the lab"}))
+    return Answer(status, _PAGE.format(f"{status} Gateway"), dict(_HTML))

@@ -1,0 +1,123 @@
+"""What moves the exchange's clock: the wall at some speed, as fast as possible, the traders, or nobody."""
+
+import asyncio
+import time
+from datetime import timedelta
+
+from gambler_ai.errors import UsageError
+from gambler_ai.paper_exchange.exchange import Exchange
+from gambler_ai.paper_exchange.pacing import Pacing
+
+_TICK_S = 0.05
+_LEAD = timedelta(seconds=1)
+_NIGHT = timedelta(minutes=2)
+_NAMED = ("max", "paced", "manual")
+
+
+def read_speed(text: str) -> str | float:
+    """`max`, `paced`, `manual`, or a factor of wall time above zero. UsageError for anything else."""
+    if text in _NAMED:
+        return text
+    try:
+        factor = float(text)
+    except ValueError:
+        factor = 0.0
+    if not 0 < factor < 1e6:
+        raise UsageError(f"speed {text!r}: want a factor above 0, max, paced or manual")
+    return factor
+
+
+class Driver:
+    """One task of the server's loop. `night` is "skip" or "run": whether closed hours pass at speed X."""
+
+    def __init__(self, exchange: Exchange, pacing: Pacing, speed: str, night: str) -> None:
+        if night not in ("skip", "run"):
+            raise UsageError(f"night {night!r}: want skip or run")
+        self._exchange = exchange
+        self._pacing = pacing
+        self._night = night
+        self._speed = read_speed(speed)
+        self._changed = asyncio.Event()
+        self._anchor()
+
+    @property
+    def speed(self) -> str:
+        """As given."""
+        return self._speed if isinstance(self._speed, str) else f"{self._speed:g}"
+
+    def set_speed(self, text: str) -> None:
+        """From now on."""
+        self.catch_up()
+        self._speed = read_speed(text)
+        self.moved()
+
+    def moved(self) -> None:
+        """Somebody else moved the clock: count from where it stands."""
+        self._anchor()
+        self._changed.set()
+
+    def catch_up(self) -> None:
+        """Bring a continuous clock to this instant, so that an answer shows it."""
+        factor = self._factor()
+        if factor is not None:
+            self._exchange.advance_to(self._began + timedelta(seconds=(time.monotonic() - self._wall) * factor))
+
+    async def run(self) -> None:
+        """For ever."""
+        while True:
+            self._changed.clear()
+            if self._factor() is not None:
+                self._skip_night()
+                self.catch_up()
+                await self._pause(_TICK_S)
+            elif self._may_step() and self._step():
+                await asyncio.sleep(0)
+            else:
+                await self._pause(None)
+
+    async def keep_stored(self) -> None:
+        """Store the clock once a second, for ever."""
+        while True:
+            await asyncio.sleep(1)
+            self._exchange.checkpoint()
+
+    def wake(self) -> None:
+        """The traders' part of pacing changed."""
+        self._changed.set()
+
+    def _factor(self) -> float | None:
+        """The factor of a continuous clock. A paced market that nobody follows yet goes at wall speed."""
+        if isinstance(self._speed, float):
+            return self._speed
+        return 1.0 if self._speed == "paced" and not self._pacing.begun else None
+
+    def _may_step(self) -> bool:
+        return self._speed == "max" or (self._speed == "paced" and self._pacing.ready())
+
+    def _step(self) -> bool:
+        event = self._exchange.next_event()
+        if event is None:
+            return False
+        self._exchange.advance_to(event)
+        return True
+
+    async def _pause(self, seconds: float | None) -> None:
+        try:
+            async with asyncio.timeout(seconds):
+                await self._changed.wait()
+        except TimeoutError:
+            return
+
+    def _skip_night(self) -> None:
+        exchange = self._exchange
+        if self._night == "run" or exchange.venue.session is not None:
+            return
+        event = exchange.next_event()
+        if event is not None and event - exchange.now > _NIGHT:
+            exchange.advance_to(event - _LEAD)
+            self._anchor()
+
+    def _anchor(self) -> None:
+        self._wall, self._began = time.monotonic(), self._exchange.now
+
+

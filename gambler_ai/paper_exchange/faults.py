@@ -1,0 +1,103 @@
+"""Fault rules: which requests and frames go wrong, and how. Pure bookkeeping; the transport does the harm."""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from gambler_ai.paper_exchange.rules import Refused
+
+BEFORE = frozenset({"reset_before", "hang_before", "status_before", "delay_before", "html_before"})
+AFTER = frozenset(
+    {"reset_after", "hang_after", "status_after", "delay_after", "html_after", "truncate_after", "trickle_after", "empty"}
+)
+ON_FRAMES = frozenset({"ws_mute", "ws_drop", "ws_cut"})
+_MATCHERS = frozenset({"method", "path", "symbol", "event"})
+
+
+@dataclass(slots=True)
+class Rule:
+    """One rule. `times` counts down, None is for ever; `seconds` are wall time; `p` is the chance of each match."""
+
+    id: int
+    match: dict[str, str]
+    act: str
+    p: Decimal
+    times: int | None
+    seconds: float | None
+    code: int | None
+
+    def describe(self) -> dict[str, Any]:
+        """As the lab shows it."""
+        shown = {"id": self.id, "match": self.match, "act": self.act, "p": float(self.p), "times": self.times}
+        return {**shown, "seconds": self.seconds, "code": self.code}
+
+
+class Faults:
+    """The rules in force, oldest first; the first that matches acts. They end with the process."""
+
+    def __init__(self, chance: Callable[[], Decimal]) -> None:
+        self._chance = chance
+        self._rules: list[Rule] = []
+        self._count = 0
+
+    @property
+    def rules(self) -> list[Rule]:
+        """The rules still in force."""
+        return list(self._rules)
+
+    def add(self, fields: dict[str, Any]) -> Rule:
+        """Read and add a rule; Refused (422) when it makes no sense."""
+        act, match = fields.get("act"), fields.get("match") or {}
+        if act not in BEFORE | AFTER | ON_FRAMES:
+            raise Refused(422, None, f"unknown act {act!r}; known: {', '.join(sorted(BEFORE | AFTER | ON_FRAMES))}")
+        if not isinstance(match, dict) or not match.keys() <= _MATCHERS:
+            raise Refused(422, None, f"match takes {', '.join(sorted(_MATCHERS))}")
+        try:
+            re.compile(str(match.get("path", "")))
+            p = Decimal(str(fields.get("p", 1)))
+            times = None if fields.get("times") is None else int(fields["times"])
+            seconds = None if fields.get("seconds") is None else float(fields["seconds"])
+            code = None if fields.get("code") is None else int(fields["code"])
+        except (ValueError, ArithmeticError, re.error) as broken:
+            raise Refused(422, None, f"malformed rule: {broken}") from broken
+        if act.startswith("delay") and seconds is None:
+            raise Refused(422, None, f"{act} wants seconds")
+        self._count += 1
+        rule = Rule(self._count, {k: str(v) for k, v in match.items()}, act, p, times, seconds, code)
+        self._rules.append(rule)
+        return rule
+
+    def remove(self, rule_id: int | None) -> int:
+        """Remove one rule, or all; returns how many went."""
+        kept = [] if rule_id is None else [rule for rule in self._rules if rule.id != rule_id]
+        gone, self._rules = len(self._rules) - len(kept), kept
+        return gone
+
+    def on_request(self, method: str, path: str, symbol: str | None) -> Rule | None:
+        """The fault of a request, if any; uses the rule up by one."""
+        return self._take(BEFORE | AFTER, {"method": method, "path": path, "symbol": symbol}) if self._rules else None
+
+    def on_frame(self, path: str, event: str, symbol: str | None) -> Rule | None:
+        """The fault of a websocket frame, if any; uses the rule up by one."""
+        return self._take(ON_FRAMES, {"path": path, "event": event, "symbol": symbol}) if self._rules else None
+
+    def _take(self, acts: frozenset[str], facts: dict[str, str | None]) -> Rule | None:
+        for rule in self._rules:
+            if rule.act in acts and all(_fits(name, want, facts) for name, want in rule.match.items()):
+                if rule.p < 1 and self._chance() >= rule.p:
+                    continue
+                if rule.times is not None:
+                    rule.times -= 1
+                    if rule.times <= 0:
+                        self._rules.remove(rule)
+                return rule
+        return None
+
+
+def _fits(name: str, want: str, facts: dict[str, str | None]) -> bool:
+    have = facts.get(name)
+    if have is None:
+        return False
+    return re.search(want, have) is not None if name == "path" else want.upper() == have.upper()
