@@ -14,7 +14,7 @@ from requests import ConnectionError as NoConnection
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random
 
 from gambler_ai.broker.alpaca_http import Limits, Wire, require
-from gambler_ai.broker.alpaca_rest import Reply, RestGateway
+from gambler_ai.broker.alpaca_rest import MAX_POSTS_PER_MINUTE, Reply, RestGateway
 from gambler_ai.broker.alpaca_stream import BarStream, OrderStream, StreamThread
 from gambler_ai.broker.endpoint import Endpoints, check_key
 from gambler_ai.broker.gateway import Enqueue
@@ -22,7 +22,6 @@ from gambler_ai.clock import Clock
 from gambler_ai.errors import BrokerRefusesUs
 
 READ_ATTEMPTS = 3
-MAX_POSTS_PER_MINUTE = 100
 
 
 class _Limited(RESTClient):

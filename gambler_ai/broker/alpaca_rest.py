@@ -33,10 +33,14 @@ from gambler_ai.errors import BrokerRefusesUs, BrokerUnreachable, HumanNeeded, O
 
 T = TypeVar("T")
 
+ORDERS = "trade_updates"  # the names of the two streams
+BARS = "bars"
+
 ORDERS_PAGE = 500  # the most Alpaca gives; its default is 50
 ACTIVITIES_PAGE = 100
 BARS_PAGE = 10_000
 RATE_WINDOW_S = 60.0
+MAX_POSTS_PER_MINUTE = 100
 
 _KEYS_REFUSED = (401, 403)
 _REFUSALS_WITH_CODE = (400, 403, 404, 409, 422)
@@ -71,7 +75,7 @@ class PostLimit:
     def take(self, client_order_id: str) -> None:
         """Count one POST about to leave; raises HumanNeeded instead when it would be one too many."""
         now = self._monotonic()
-        while self._times and self._times[0] <= now - 60:
+        while self._times and self._times[0] <= now - RATE_WINDOW_S:
             self._times.popleft()
         if len(self._times) >= self._per_minute:
             raise HumanNeeded(

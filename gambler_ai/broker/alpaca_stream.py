@@ -28,10 +28,9 @@ from websockets.legacy.exceptions import RedirectHandshake
 
 from gambler_ai.broker import alpaca_mapping as mapping
 from gambler_ai.broker.alpaca_http import require
+from gambler_ai.broker.alpaca_rest import BARS, ORDERS
 from gambler_ai.broker.gateway import Enqueue, StreamState
 
-ORDERS = "trade_updates"
-BARS = "bars"
 FIRST_RETRY_S = 0.4
 LONGEST_RETRY_S = 30.0
 STEADY_AFTER_S = 30.0
