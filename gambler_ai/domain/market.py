@@ -1,0 +1,54 @@
+"""What the market says: bars and quotes."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+
+MINUTE = timedelta(minutes=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """One minute of one symbol. `start` is its left edge, as in Alpaca's `t`; prices in USD, volume in shares."""
+
+    symbol: str
+    start: datetime
+    open: Decimal
+    high: Decimal
+    low: Decimal
+    close: Decimal
+    volume: Decimal
+
+    @property
+    def end(self) -> datetime:
+        """The bar's close time: from then on it is known."""
+        return self.start + MINUTE
+
+
+@dataclass(frozen=True, slots=True)
+class Quote:
+    """Best bid and ask of one symbol; 0 means that side is missing."""
+
+    symbol: str
+    at: datetime
+    bid: Decimal
+    ask: Decimal
+
+
+def iso(at: datetime) -> str:
+    """UTC with fixed microseconds and Z: sorts as text, reads the same from both databases."""
+    if at.tzinfo is None:
+        raise ValueError(f"{at!r} has no time zone")
+    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def parse_time(text: str) -> datetime:
+    """RFC 3339 with up to nanoseconds and any offset, as Alpaca mixes them; what is finer than a microsecond is cut."""
+    head, dot, tail = text.partition(".")
+    if dot:
+        digits = len(tail) - len(tail.lstrip("0123456789"))
+        text = f"{head}.{tail[:digits][:6].ljust(6, '0')}{tail[digits:]}"
+    at = datetime.fromisoformat(text)
+    if at.tzinfo is None:
+        raise ValueError(f"{text!r} has no time zone")
+    return at.astimezone(UTC)

@@ -1,0 +1,56 @@
+"""Amounts: US dollars and shares, always Decimal, never float.
+
+Quantities have at most nine places, as at Alpaca. Text of an amount is plain: no exponent, no padding.
+"""
+
+from decimal import ROUND_DOWN, ROUND_HALF_EVEN, Decimal, InvalidOperation
+
+ZERO = Decimal(0)
+NINE_PLACES = Decimal("0.000000001")
+CENT = Decimal("0.01")
+TENTH_OF_CENT = Decimal("0.0001")
+ONE_DOLLAR = Decimal(1)
+
+
+def amount(value: str | int | Decimal) -> Decimal:
+    """The exact amount written in `value`. Raises ValueError for anything but a finite number; floats too,
+    because what a float was meant to be is already lost."""
+    if isinstance(value, bool) or not isinstance(value, str | int | Decimal):
+        raise ValueError(f"an amount must be text, a whole number or a Decimal, not {type(value).__name__}")
+    try:
+        number = Decimal(value)
+    except InvalidOperation:
+        raise ValueError(f"{value!r} is not a number") from None
+    if not number.is_finite():
+        raise ValueError(f"{value!r} is not a finite number")
+    return number
+
+
+def text(value: Decimal) -> str:
+    """Plain text: 187.5, 150, 0; never 1E+2 or 150.00. Equal amounts have equal texts."""
+    if not value:
+        return "0"
+    plain = format(value, "f")
+    return plain.rstrip("0").rstrip(".") if "." in plain else plain
+
+
+def nine_places(value: Decimal) -> Decimal:
+    """Rounded half-even to nine places; for averages, where exactness ends at a division."""
+    return value.quantize(NINE_PLACES, rounding=ROUND_HALF_EVEN)
+
+
+def has_at_most_nine_places(value: Decimal) -> bool:
+    return value == value.quantize(NINE_PLACES)
+
+
+def whole_shares(notional: Decimal, price: Decimal) -> Decimal:
+    """How many whole shares `notional` dollars buy at `price`; 0 when the price is not positive."""
+    if price <= 0:
+        return ZERO
+    return (notional / price).quantize(Decimal(1), rounding=ROUND_DOWN)
+
+
+def on_tick(price: Decimal) -> bool:
+    """Whether Alpaca takes this price: two decimals from one dollar up, four below (orders.md)."""
+    step = CENT if price >= ONE_DOLLAR else TENTH_OF_CENT
+    return price == price.quantize(step)

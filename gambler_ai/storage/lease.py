@@ -1,0 +1,149 @@
+"""The lease: the right to write for one account, with a token that only grows.
+
+Renewed by a small thread on its own connection, only while the loop
+itself makes progress. A holder that is proven dead is replaced at once, any other only after its time is over.
+"""
+
+import os
+import socket
+import uuid
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import psutil
+from sqlalchemy import func, select, update
+
+from gambler_ai.clock import Clock
+from gambler_ai.domain.market import iso
+from gambler_ai.errors import AccountHeld, Fenced
+from gambler_ai.storage import models
+from gambler_ai.storage.database import Database
+from gambler_ai.storage.records import StoredAccount
+
+TTL = timedelta(seconds=15)
+GRACE = timedelta(seconds=2)
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """Who holds a lease: enough to prove from the same machine that it is gone."""
+
+    host: str
+    boot_id: str
+    pid: int
+    started: str
+    nonce: str
+
+    def __str__(self) -> str:
+        return "|".join((self.host, self.boot_id, str(self.pid), self.started, self.nonce))
+
+    @classmethod
+    def of_this_process(cls) -> "Holder":
+        return cls(socket.gethostname(), _boot_id(), os.getpid(), _started(os.getpid()) or "", uuid.uuid4().hex[:8])
+
+    @classmethod
+    def parse(cls, text: str) -> "Holder":
+        host, boot_id, pid, started, nonce = text.split("|")
+        return cls(host, boot_id, int(pid), started, nonce)
+
+    @property
+    def shown(self) -> str:
+        return f"process {self.pid} on {self.host}"
+
+    def is_dead(self) -> bool:
+        """Proven: this machine, this boot, and no process with that number and start time. False when unsure."""
+        if not self.boot_id or self.boot_id != _boot_id() or self.host != socket.gethostname():
+            return False
+        return _started(self.pid) != self.started
+
+
+def _boot_id() -> str:
+    path = Path("/proc/sys/kernel/random/boot_id")
+    return path.read_text().strip() if path.exists() else str(int(psutil.boot_time()))
+
+
+def _started(pid: int) -> str | None:
+    """The process's start time, None when there is none (a zombie has ended too)."""
+    try:
+        process = psutil.Process(pid)
+        return None if process.status() == psutil.STATUS_ZOMBIE else f"{process.create_time():.2f}"
+    except psutil.NoSuchProcess:
+        return None
+
+
+def must_wait_until(account: StoredAccount, database: Database, now: datetime) -> datetime | None:
+    """None when the lease is free now: released, over, or its holder proven dead. `now` is the database's wall time.
+
+    On SQLite a caller who got the lock file has the proof already: the kernel frees it only when the holder is gone.
+    """
+    if account.lease_holder is None or account.lease_expires_at is None or database.is_sqlite:
+        return None
+    if Holder.parse(account.lease_holder).is_dead():
+        return None
+    free_at = account.lease_expires_at + GRACE
+    return free_at if now < free_at else None
+
+
+def held_message(account: StoredAccount) -> str:
+    who = Holder.parse(account.lease_holder).shown if account.lease_holder else "another process"
+    return (
+        f"account {account.label} is traded by {who}; only one process may trade an account. "
+        "Stop that one first, or look with `gambler status`"
+    )
+
+
+def database_time(database: Database, clock: Clock) -> datetime:
+    """The time leases are measured in: PostgreSQL's own clock, this machine's for a SQLite file."""
+    if database.is_sqlite:
+        return clock.wall()
+    with database.connect() as connection:
+        at: datetime = connection.execute(select(func.clock_timestamp())).scalar_one()
+        return at.astimezone(UTC)
+
+
+def take(database: Database, account: StoredAccount, holder: Holder, clock: Clock) -> int:
+    """Take the lease if it is still as `account` says; returns the new token. Raises AccountHeld when somebody was
+    quicker. A crash before the commit leaves the old holder, after it the new."""
+    now = database_time(database, clock)
+    table = models.accounts
+    statement = (
+        update(table)
+        .where(table.c.account_id == account.account_id, table.c.lease_token == account.lease_token)
+        .values(
+            lease_holder=str(holder),
+            lease_token=account.lease_token + 1,
+            lease_expires_at=now + TTL,
+            heartbeat_at=now,
+        )
+    )
+    with database.connect() as connection:
+        if connection.execute(statement).rowcount != 1:
+            raise AccountHeld(held_message(account))
+    return account.lease_token + 1
+
+
+def renew(database: Database, account_id: str, token: int, clock: Clock) -> datetime:
+    """Another TTL from now; returns when it ends. Raises Fenced when the token is not the current one any more."""
+    now = database_time(database, clock)
+    table = models.accounts
+    statement = (
+        update(table)
+        .where(table.c.account_id == account_id, table.c.lease_token == token)
+        .values(lease_expires_at=now + TTL, heartbeat_at=now)
+    )
+    with database.connect() as connection:
+        if connection.execute(statement).rowcount != 1:
+            raise Fenced(f"the lease with token {token} was taken over at or before {iso(now)}")
+    return now + TTL
+
+
+def release(database: Database, account_id: str, token: int) -> None:
+    """Give the lease back; the token stays, so that it only ever grows. Nothing happens when it is not ours."""
+    table = models.accounts
+    with database.connect() as connection:
+        connection.execute(
+            update(table)
+            .where(table.c.account_id == account_id, table.c.lease_token == token)
+            .values(lease_holder=None, lease_expires_at=None)
+        )

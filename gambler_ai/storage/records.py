@@ -1,0 +1,157 @@
+"""Reading what is stored: the archive behind the book, and everything a restart needs."""
+
+import json
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Select, func, literal_column, select
+
+from gambler_ai.domain.book import Book
+from gambler_ai.domain.fills import Fill
+from gambler_ai.domain.orders import Order
+from gambler_ai.domain.positions import Position
+from gambler_ai.domain.sessions import Session, SessionStatus
+from gambler_ai.storage import models, rows
+from gambler_ai.storage.database import Database
+from gambler_ai.storage.journal import Head
+
+
+@dataclass(frozen=True, slots=True)
+class StoredAccount:
+    """The account's row: which broker account a label is bound to, who holds its lease, where its chain ends."""
+
+    account_id: str
+    label: str
+    number: str
+    endpoint: str
+    bound_at: datetime
+    lease_holder: str | None
+    lease_token: int
+    lease_expires_at: datetime | None
+    heartbeat_at: datetime | None
+    head: Head
+
+
+@dataclass(frozen=True, slots=True)
+class Halt:
+    """A durable stop of new risk for `symbol`, or for the whole account when None."""
+
+    raised_seq: int
+    symbol: str | None
+    reason: str
+    raised_at: datetime
+    evidence: Any
+
+
+@dataclass(frozen=True, slots=True)
+class StoredState:
+    """What a strategy's save_state returned, the last bar it had seen, and the journal number it belongs to."""
+
+    version: int
+    last_bar: datetime | None
+    seq: int
+    state: Any
+
+
+class Records:
+    """All reads of one account. Every call is one short read of its own; nothing is cached."""
+
+    def __init__(self, database: Database, account_id: str) -> None:
+        self._database = database
+        self.account_id = account_id
+
+    def _all(self, query: Select[Any]) -> list[Any]:
+        with self._database.connect() as connection:
+            return list(connection.execute(query).mappings())
+
+    def order(self, client_order_id: str) -> Order | None:
+        found = self._all(_of(models.orders, self.account_id).where(models.orders.c.client_order_id == client_order_id))
+        return rows.order_from(found[0]) if found else None
+
+    def order_by_broker_id(self, broker_order_id: str) -> Order | None:
+        found = self._all(_of(models.orders, self.account_id).where(models.orders.c.broker_order_id == broker_order_id))
+        return rows.order_from(found[0]) if found else None
+
+    def fills(self, client_order_id: str) -> list[Fill]:
+        table = models.fills
+        found = self._all(_of(table, self.account_id).where(table.c.client_order_id == client_order_id))
+        return sorted((rows.fill_from(row) for row in found), key=lambda fill: fill.cum_from)
+
+    def position(self, position_id: str) -> Position | None:
+        table = models.positions
+        found = self._all(_of(table, self.account_id).where(table.c.position_id == position_id))
+        return rows.position_from(found[0]) if found else None
+
+    def load_book(self) -> Book:
+        """Orders that need attention with their fills, and open positions; independent of the history's length."""
+        attention = _of(models.orders, self.account_id).where(
+            literal_column(
+                "(status IN ('PLANNED', 'SENDING', 'IN_DOUBT', 'WORKING') OR filled_qty <> broker_filled_qty)"
+            )
+        )
+        orders = [rows.order_from(row) for row in self._all(attention.order_by(models.orders.c.created_at))]
+        fills = [fill for order in orders if order.filled_qty for fill in self.fills(order.client_order_id)]
+        open_ones = _of(models.positions, self.account_id).where(models.positions.c.status != "closed")
+        positions = [rows.position_from(row) for row in self._all(open_ones)]
+        positions.sort(key=lambda p: int(p.position_id.rpartition("-")[2]))
+        book = Book(self)
+        book.load(orders, fills, positions)
+        return book
+
+    def last_fill_at(self) -> datetime | None:
+        """Exchange time of the newest booked fill."""
+        query = select(func.max(models.fills.c.at).label("at")).where(models.fills.c.account_id == self.account_id)
+        at: datetime | None = self._all(query)[0]["at"]
+        return at
+
+    def sessions(self, *statuses: SessionStatus) -> list[Session]:
+        """Sessions, newest first; of these statuses, or all."""
+        query = _of(models.trading_sessions, self.account_id)
+        if statuses:
+            query = query.where(models.trading_sessions.c.status.in_([s.value for s in statuses]))
+        found = self._all(query.order_by(models.trading_sessions.c.start_time.desc()))
+        return [rows.session_from(row) for row in found]
+
+    def session(self, session_id: str) -> Session | None:
+        found = self._all(
+            _of(models.trading_sessions, self.account_id).where(models.trading_sessions.c.session_id == session_id)
+        )
+        return rows.session_from(found[0]) if found else None
+
+    def strategy_state(self, session_id: str) -> StoredState | None:
+        table = models.strategy_states
+        found = self._all(_of(table, self.account_id).where(table.c.session_id == session_id))
+        if not found:
+            return None
+        row = found[0]
+        return StoredState(row["version"], row["last_bar"], row["seq"], json.loads(row["state"]))
+
+    def active_halts(self) -> list[Halt]:
+        query = _of(models.halts, self.account_id).where(models.halts.c.lifted_at.is_(None))
+        return [
+            Halt(row["raised_seq"], row["symbol"], row["reason"], row["raised_at"], json.loads(row["evidence"]))
+            for row in self._all(query.order_by(models.halts.c.raised_seq))
+        ]
+
+
+def _of(table: Any, account_id: str) -> Select[Any]:
+    return select(table).where(table.c.account_id == account_id)
+
+
+def find_account(database: Database, label: str) -> StoredAccount | None:
+    """The account bound to this label."""
+    return _account_where(database, models.accounts.c.label == label)
+
+
+def find_account_by_id(database: Database, account_id: str) -> StoredAccount | None:
+    return _account_where(database, models.accounts.c.account_id == account_id)
+
+
+def _account_where(database: Database, condition: Any) -> StoredAccount | None:
+    with database.connect() as connection:
+        row = connection.execute(select(models.accounts).where(condition)).mappings().first()
+    if row is None:
+        return None
+    values = {name: row[name] for name in StoredAccount.__slots__ if name != "head"}
+    return StoredAccount(**values, head=Head(row["seq"], row["hash"]))

@@ -1,0 +1,100 @@
+"""Settling orders in doubt: at start, after a reconnect and on every tick, by the same code.
+
+Found under its id: the broker's word counts. Not found: an exit, or an entry whose signal is still valid, is sent again
+under the same id; anything else waits until the settle window is over and three reads by two paths agree that it is
+absent. Absent is revocable: every look matches every broker order against every intent.
+"""
+
+from dataclasses import dataclass, field
+
+from gambler_ai.broker.gateway import Gateway
+from gambler_ai.clock import Clock
+from gambler_ai.crashpoints import crashpoint
+from gambler_ai.domain.orders import UNRESOLVED, Order, Role
+from gambler_ai.domain.sightings import absent
+from gambler_ai.errors import BrokerRefusesUs, BrokerUnreachable, RateLimited
+from gambler_ai.logs import get_logger
+from gambler_ai.trading.look import ORDERS_OVERLAP
+from gambler_ai.trading.order_desk import OrderDesk
+from gambler_ai.trading.state_manager import StateManager
+
+log = get_logger("in_doubt")
+
+AGREEING_READS = 3
+FIRST_WAIT_S = 0.25
+LONGEST_WAIT_S = 30.0
+
+
+@dataclass
+class _Doubt:
+    since: float
+    next_try: float
+    wait_s: float = FIRST_WAIT_S
+    misses: int = 0
+
+
+@dataclass
+class InDoubt:
+    """`settle_s` counts from when this process first saw the doubt: a dead process's clock is not trusted."""
+
+    state: StateManager
+    desk: OrderDesk
+    gateway: Gateway
+    clock: Clock
+    settle_s: float
+    _doubts: dict[str, _Doubt] = field(default_factory=dict)
+
+    def orders(self) -> list[Order]:
+        return [order for order in self.state.book.orders.values() if order.status in UNRESOLVED and order.is_ours]
+
+    def settle(self) -> int:
+        """Look once after every order that is due; returns how many are still in doubt. Never waits."""
+        now = self.clock.monotonic()
+        waiting = self.orders()
+        self._doubts = {o.client_order_id: self._doubts.get(o.client_order_id) or _Doubt(now, now) for o in waiting}
+        for order in waiting:
+            doubt = self._doubts[order.client_order_id]
+            if now < doubt.next_try:
+                continue
+            try:
+                self._look_after(order, doubt, now)
+            except (BrokerUnreachable, RateLimited, BrokerRefusesUs) as error:
+                log.warning("in_doubt.no_answer", client_order_id=order.client_order_id, error=str(error))
+            doubt.wait_s = min(doubt.wait_s * 2, LONGEST_WAIT_S, max(FIRST_WAIT_S, self.settle_s / 4))
+            doubt.next_try = now + doubt.wait_s
+        return len(self.orders())
+
+    def _look_after(self, order: Order, doubt: _Doubt, now: float) -> None:
+        crashpoint("recovery.before_lookup")
+        seen = self.gateway.order_by_client_id(order.client_order_id)
+        crashpoint("recovery.after_lookup")
+        if seen is not None:
+            crashpoint("recovery.before_resolve")
+            self.desk.found(order, seen, "found by its client order id")
+            crashpoint("recovery.after_resolve")
+        elif self._may_send_again(order):
+            self.desk.send_again(order)
+        elif now - doubt.since >= self.settle_s:
+            self._count_absence(order, doubt)
+
+    def _may_send_again(self, order: Order) -> bool:
+        if not self.desk.may_send_again(order):
+            return False
+        if order.role is not Role.ENTRY:
+            return True
+        return order.valid_until is not None and self.clock.now() <= order.valid_until
+
+    def _count_absence(self, order: Order, doubt: _Doubt) -> None:
+        """The second path: the list of all orders since shortly before the intent, read to its end."""
+        listed = self.gateway.orders_since(order.created_at - ORDERS_OVERLAP)
+        seen = next((o for o in listed if o.client_order_id == order.client_order_id), None)
+        if seen is not None:
+            self.desk.found(order, seen, "found in the list of orders")
+            return
+        doubt.misses += 1
+        if doubt.misses >= AGREEING_READS:
+            _, fact = absent(order, self.clock.now(), "not found by id and in the list after the settle window")
+            crashpoint("recovery.before_resolve")
+            self.state.record([fact])
+            crashpoint("recovery.after_resolve")
+            log.info("order.absent", client_order_id=order.client_order_id)

@@ -1,0 +1,89 @@
+"""One complete look at the broker: account, orders, executions, positions, orders again."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from gambler_ai.broker.gateway import BrokerAccount, FillActivity, Gateway
+from gambler_ai.crashpoints import crashpoint
+from gambler_ai.domain.book import Book
+from gambler_ai.domain.orders import BrokerOrder, OrderStatus
+from gambler_ai.domain.reconciliation import Holding, Look
+from gambler_ai.domain.sightings import Execution, unsettled
+
+ORDERS_OVERLAP = timedelta(minutes=5)
+FILLS_OVERLAP = timedelta(minutes=10)
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """A look and the account's amounts at the same time."""
+
+    look: Look
+    account: BrokerAccount
+
+
+def take_look(gateway: Gateway, book: Book, since: datetime, not_before: datetime) -> Sight:
+    """Read everything, every list to its end; raises and concludes nothing when any read fails.
+
+    `since` is when we last looked (exchange time); what is older than `not_before`, when this database began, is
+    history that the imported positions already hold.
+    """
+    crashpoint("recovery.before_look")
+    now = gateway.clock().now
+    account = gateway.account()
+    first = gateway.open_orders()
+    recent = gateway.orders_since(max(not_before, since - ORDERS_OVERLAP))
+    fills = gateway.fills_since(max(not_before, since - FILLS_OVERLAP))
+    found = {order.broker_order_id: order for order in (*recent, *first)}
+    missing = _look_up_the_rest(gateway, book, found, fills)
+    holdings = {p.symbol: Holding(p.qty, p.avg_entry_price) for p in gateway.positions()}
+    last = gateway.open_orders()
+    for order in last:
+        found[order.broker_order_id] = order
+    crashpoint("recovery.after_look")
+    look = Look(
+        now=now,
+        orders=sorted(found.values(), key=lambda o: (o.submitted_at, o.client_order_id)),
+        executions=_by_order(fills),
+        holdings=holdings,
+        steady=_state(first) == _state(last),
+        missing=missing,
+    )
+    return Sight(look, account)
+
+
+def _look_up_the_rest(
+    gateway: Gateway, book: Book, found: dict[str, BrokerOrder], fills: Iterable[FillActivity]
+) -> frozenset[str]:
+    """By id: orders of our book that no list showed, and orders we know only by their executions. Adds them to `found`
+    and returns the client ids of those the broker does not know."""
+    missing = set()
+    for order in book.attention():
+        expected = order.status is OrderStatus.WORKING or unsettled(order)
+        if not expected or order.broker_order_id is None or order.broker_order_id in found:
+            continue
+        seen = gateway.order_by_id(order.broker_order_id) or gateway.order_by_client_id(order.client_order_id)
+        if seen is None:
+            missing.add(order.client_order_id)
+        else:
+            found[seen.broker_order_id] = seen
+    for fill in fills:
+        if fill.broker_order_id in found or book.order_by_broker_id(fill.broker_order_id) is not None:
+            continue
+        seen = gateway.order_by_id(fill.broker_order_id)
+        if seen is not None:
+            found[seen.broker_order_id] = seen
+    return frozenset(missing)
+
+
+def _by_order(fills: Iterable[FillActivity]) -> dict[str, list[Execution]]:
+    result: dict[str, list[Execution]] = {}
+    for fill in fills:
+        execution = Execution(fill.cum_qty, fill.qty, fill.price, fill.at, "activity", fill.execution_id)
+        result.setdefault(fill.broker_order_id, []).append(execution)
+    return result
+
+
+def _state(orders: Iterable[BrokerOrder]) -> set[tuple[str, str, str]]:
+    return {(o.broker_order_id, o.status, str(o.filled_qty)) for o in orders}

@@ -1,0 +1,239 @@
+"""The order road: intent, send, outcome. The only part that sends anything that changes the broker's state.
+
+    commit the intent as SENDING -> deadline check -> one request -> commit the outcome
+
+A crash anywhere leaves either nothing, or an intent whose id finds the order at the broker. Nothing is ever sent
+twice under two ids, and nothing is called rejected because an answer was lost.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Protocol
+
+from gambler_ai.broker.gateway import Accepted, Gateway, Refused
+from gambler_ai.clock import Clock
+from gambler_ai.crashpoints import crashpoint
+from gambler_ai.domain import facts
+from gambler_ai.domain.orders import (
+    BrokerOrder,
+    Order,
+    OrderStatus,
+    Role,
+    Wish,
+    client_order_id,
+    observe,
+    same_parameters,
+    step,
+)
+from gambler_ai.domain.reconciliation import Action
+from gambler_ai.domain.risk import Exposure, Limits, why_not
+from gambler_ai.domain.sessions import Session
+from gambler_ai.errors import BrokerRefusesUs, BrokerUnreachable, OutcomeUnknown, RateLimited
+from gambler_ai.logs import get_logger
+from gambler_ai.trading.state_manager import Halted, StateManager
+
+log = get_logger("orders")
+
+
+class StopFlag(Protocol):
+    def is_set(self) -> bool: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Blocked:
+    """The wish was not sent, and why; nothing was written."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class DeskRules:
+    """`send_deadline_s`: wall seconds after the intent's commit in which the request may still leave."""
+
+    send_deadline_s: float = 2.0
+    max_attempts: int = 5
+
+
+class OrderDesk:
+    """See the module's text. `blocks` maps a symbol, or "*", to why no new risk may be taken there now."""
+
+    def __init__(
+        self,
+        state: StateManager,
+        gateway: Gateway,
+        clock: Clock,
+        stop: StopFlag,
+        limits: Limits,
+        rules: DeskRules,
+        blocks: Callable[[], dict[str, str]],
+    ) -> None:
+        self._state = state
+        self._gateway = gateway
+        self._clock = clock
+        self._stop = stop
+        self._limits = limits
+        self._rules = rules
+        self._blocks = blocks
+
+    def place(
+        self, session: Session, wish: Wish, decision_key: str, valid_until: datetime, *, last: bool = True
+    ) -> Order | Blocked:
+        """Turn a wish into an order, once: the same decision made again returns the order it already became.
+
+        `last` = no further wish of this decision follows, so the strategy's state may be stored with the intent.
+        """
+        order_id = client_order_id(
+            role=wish.role,
+            owner=session.owner,
+            account_id=session.account_id,
+            session_id=session.session_id,
+            symbol=wish.symbol,
+            decision_key=decision_key,
+        )
+        known = self._state.book.order(order_id)
+        if known is not None:
+            return known
+        book = self._state.book
+        exposure = Exposure(book.open_positions(), book.orders.values(), self._blocks())
+        reason = why_not(wish, session.owner, session.symbols, exposure, self._limits)
+        if reason is None and self._stop.is_set():
+            reason = "the session is stopping"
+        if reason is not None:
+            return Blocked(reason)
+        now = self._clock.now()
+        order = Order(
+            client_order_id=order_id,
+            account_id=session.account_id,
+            session_id=session.session_id,
+            owner=session.owner,
+            role=wish.role,
+            symbol=wish.symbol,
+            side=wish.side,
+            type=wish.type,
+            time_in_force=wish.time_in_force,
+            qty=wish.qty,
+            limit_price=wish.limit_price,
+            stop_price=wish.stop_price,
+            status=OrderStatus.SENDING,
+            created_at=now,
+            updated_at=now,
+            decision_key=decision_key,
+            reason=wish.reason,
+            valid_until=valid_until,
+            attempts=1,
+        )
+        crashpoint("order.before_intent")
+        try:
+            self._state.record_intent(
+                facts.order_intended(order), raises_risk=wish.role is Role.ENTRY, with_strategy=last
+            )
+        except Halted as halted:
+            return Blocked(str(halted))
+        committed = self._clock.monotonic()
+        crashpoint("order.after_intent")
+        return self._send(order, committed)
+
+    def send_again(self, order: Order) -> Order:
+        """Another attempt of an unresolved intent, under its own id; safe at any time, because whichever copy arrives
+        first creates the order and every other is refused as a duplicate."""
+        after = step(order, OrderStatus.SENDING, self._clock.now(), attempts=order.attempts + 1)
+        crashpoint("order.before_intent")
+        try:
+            self._state.record_intent(
+                facts.order_changed(order, after, "another attempt under the same id"),
+                raises_risk=order.role is Role.ENTRY,
+                with_strategy=False,
+            )
+        except Halted:
+            return order
+        committed = self._clock.monotonic()
+        crashpoint("order.after_intent")
+        return self._send(after, committed)
+
+    def may_send_again(self, order: Order) -> bool:
+        return order.attempts < self._rules.max_attempts
+
+    def _send(self, order: Order, committed: float) -> Order:
+        late = self._clock.monotonic() - committed > self._rules.send_deadline_s
+        if late or self._stop.is_set():
+            return self._not_sent(order, "the send deadline passed" if late else "the session is stopping")
+        crashpoint("order.before_send")
+        try:
+            answer = self._gateway.submit(order)
+        except BrokerUnreachable as error:
+            return self._not_sent(order, f"the broker could not be reached: {error}")
+        except (OutcomeUnknown, RateLimited) as error:
+            crashpoint("order.after_send")
+            return self._outcome(order, step(order, OrderStatus.IN_DOUBT, self._clock.now(), error=str(error)))
+        crashpoint("order.after_send")
+        if isinstance(answer, Accepted):
+            return self.found(order, answer.order, "accepted")
+        return self._refused(order, answer)
+
+    def _not_sent(self, order: Order, why: str) -> Order:
+        """No byte of this attempt left. Earlier attempts may have: then the order stays in doubt."""
+        to = OrderStatus.WITHDRAWN if order.attempts == 1 else OrderStatus.IN_DOUBT
+        return self._outcome(order, step(order, to, self._clock.now(), error=why))
+
+    def _refused(self, order: Order, answer: Refused) -> Order:
+        """A refusal proves nothing about earlier attempts, and 422/409 may be our own order: look before believing."""
+        error = f"{answer.http_status} {answer.code}: {answer.message}"
+        if answer.must_look or order.attempts > 1:
+            try:
+                seen = self._gateway.order_by_client_id(order.client_order_id)
+            except (BrokerUnreachable, RateLimited, BrokerRefusesUs):
+                return self._outcome(order, step(order, OrderStatus.IN_DOUBT, self._clock.now(), error=error))
+            if seen is not None:
+                return self.found(order, seen, "found after a refusal")
+            if order.attempts > 1:
+                return self._outcome(order, step(order, OrderStatus.IN_DOUBT, self._clock.now(), error=error))
+        return self._outcome(order, step(order, OrderStatus.REJECTED, self._clock.now(), error=error))
+
+    def found(self, order: Order, seen: BrokerOrder, why: str) -> Order:
+        """The broker has an order under this id. With other parameters it is a collision: halt, and never touch it."""
+        differing = same_parameters(order, seen)
+        if differing:
+            evidence = {"client_order_id": order.client_order_id, "differs in": differing}
+            reason = f"the broker has another order under our id (differs in {', '.join(differing)})"
+            self._state.raise_halt(Action("collision", order.symbol, "halt symbol", reason, evidence))
+            log.error("order.collision", client_order_id=order.client_order_id, differs=differing)
+            return self._outcome(order, step(order, OrderStatus.IN_DOUBT, self._clock.now(), error=reason))
+        after = observe(order, seen, self._clock.now())
+        return self._outcome(order, replace(after, error=None), why)
+
+    def _outcome(self, order: Order, after: Order, why: str = "outcome") -> Order:
+        crashpoint("order.before_outcome")
+        if after != order:
+            self._state.record([facts.order_changed(order, after, why)])
+        crashpoint("order.after_outcome")
+        log.info(
+            f"order.{after.status.lower()}",
+            client_order_id=after.client_order_id,
+            symbol=after.symbol,
+            side=after.side.value,
+            qty=str(after.qty),
+            error=after.error,
+        )
+        return after
+
+    def cancel(self, order: Order, why: str) -> Order:
+        """Ask the broker to cancel a working order. The order stays WORKING until the broker says it is final."""
+        if order.broker_order_id is None or order.is_terminal:
+            return order
+        crashpoint("cancel.before_intent")
+        asked = replace(order, cancel_asked_at=self._clock.now())
+        self._state.record([facts.order_changed(order, asked, f"cancel: {why}")])
+        crashpoint("cancel.after_intent")
+        try:
+            answer = self._gateway.cancel(order.broker_order_id)
+            outcome = "taken" if answer is None else f"{getattr(answer, 'http_status', '')} {answer}"
+        except (OutcomeUnknown, BrokerUnreachable, RateLimited) as error:
+            outcome = f"unknown: {error}"  # asked again by the next pass; a repeated cancel is harmless
+        crashpoint("cancel.after_send")
+        payload = {"outcome": outcome}
+        self._state.record(
+            [facts.note("cancel.outcome", payload, client_order_id=order.client_order_id, symbol=order.symbol)]
+        )
+        crashpoint("cancel.after_outcome")
+        return asked

@@ -1,0 +1,132 @@
+"""The one writer of an account's books: sessions, facts, strategy state, halts, checkpoints.
+
+Every method is one transaction; after it returns the change is durable, after it raises nothing of it is.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+from gambler_ai.broker.gateway import BrokerAccount
+from gambler_ai.clock import Clock
+from gambler_ai.crashpoints import crashpoint
+from gambler_ai.domain.book import Book
+from gambler_ai.domain.facts import Fact, note, to_json
+from gambler_ai.domain.reconciliation import Action
+from gambler_ai.domain.sessions import Session, SessionStatus, may_step
+from gambler_ai.errors import HumanNeeded
+from gambler_ai.storage.journal import Head, Ledger
+from gambler_ai.storage.records import Halt, Records
+from gambler_ai.storage.writes import Pair, Writes
+
+StopsFile = Callable[[], str | None]
+"""The reason in the emergency-stop file, or None."""
+
+
+class Halted(HumanNeeded):
+    """Inside the send transaction a halt was found: nothing was written, nothing may be sent."""
+
+
+class StateManager:
+    """See the module's text. `strategy_rows` gives the strategy's state as rows of the same transaction."""
+
+    def __init__(self, ledger: Ledger, records: Records, writes: Writes, clock: Clock, stops_file: StopsFile) -> None:
+        self._ledger = ledger
+        self._writes = writes
+        self._clock = clock
+        self._stops_file = stops_file
+        self.records = records
+        self.strategy_rows: Callable[[int], Sequence[Pair]] = lambda _seq: ()
+
+    @property
+    def account_id(self) -> str:
+        return self._ledger.account_id
+
+    @property
+    def book(self) -> Book:
+        return self._ledger.book
+
+    @property
+    def head(self) -> Head:
+        return self._ledger.head
+
+    def open_session(self, session: Session) -> None:
+        crashpoint("session.before_open")
+        fact = note("session.opened", to_json(session), session_id=session.session_id)
+        self._ledger.commit([fact], lambda _seq: [self._writes.open_session(session)])
+        crashpoint("session.after_open")
+
+    def step_session(self, session: Session, to: SessionStatus, **changes: Any) -> Session:
+        """Take the session one allowed step; returns the new one."""
+        if not may_step(session.status, to):
+            raise HumanNeeded(f"session {session.session_id} cannot go from {session.status} to {to}")
+        after = replace(session, status=to, **changes)
+        fact = note(f"session.{to.value}", to_json(after), session_id=session.session_id)
+        self._ledger.commit([fact], lambda _seq: [self._writes.update_session(after)])
+        return after
+
+    def record(self, facts: Sequence[Fact], *, with_strategy: bool = False) -> None:
+        """Write facts and the rows they change; with the strategy's state as of now when asked."""
+        self._ledger.commit(facts, self.strategy_rows if with_strategy else None)
+
+    def record_intent(self, fact: Fact, *, raises_risk: bool, with_strategy: bool) -> None:
+        """Write an order's intent as SENDING. Raises Halted, with nothing written, when new risk is stopped for its
+        symbol: by a halt, by a halt command nobody took yet, or by the emergency-stop file."""
+        guard = self._refuse_when_stopped(fact.symbol) if raises_risk else None
+        self._ledger.commit([fact], self.strategy_rows if with_strategy else None, guard)
+
+    def _refuse_when_stopped(self, symbol: str | None) -> Callable[[Any], None]:
+        def guard(cursor: Any) -> None:
+            reason = self._stops_file()
+            if reason is not None:
+                raise Halted(f"the emergency-stop file says: {reason}")
+            for scope, why in self._writes.stops(cursor):
+                if scope is None or scope == symbol:
+                    raise Halted(f"halted: {why}")
+
+        return guard
+
+    def raise_halt(self, action: Action) -> None:
+        """A durable stop of new risk for the action's symbol."""
+        payload = {"symbol": action.symbol, "reason": action.reason, "evidence": dict(action.evidence)}
+        self._ledger.commit(
+            [note("halt.raised", payload, symbol=action.symbol)],
+            lambda seq: [
+                self._writes.raise_halt(seq, action.symbol, action.reason, action.evidence, self._clock.now())
+            ],
+        )
+
+    def lift_halt(self, halt: Halt, reason: str) -> None:
+        payload = {"raised_seq": halt.raised_seq, "reason": reason}
+        self._ledger.commit(
+            [note("halt.lifted", payload, symbol=halt.symbol)],
+            lambda _seq: [self._writes.lift_halt(halt.raised_seq, reason, self._clock.now())],
+        )
+
+    def checkpoint(self, session_id: str | None, account: BrokerAccount) -> None:
+        """Strategy state and the account's amounts, with one journal row."""
+        crashpoint("checkpoint.before_commit")
+        amounts = {"equity": account.equity, "cash": account.cash, "buying_power": account.buying_power}
+        fact = note("checkpoint", {k: to_json(v) for k, v in amounts.items()}, session_id=session_id)
+        self._ledger.commit(
+            [fact],
+            lambda seq: [
+                *self.strategy_rows(seq),
+                self._writes.snapshot(seq, session_id, self._clock.now(), amounts),
+            ],
+        )
+        crashpoint("checkpoint.after_commit")
+
+    def report(self, report: Any, session_id: str | None) -> None:
+        """What a recovery found and did, stored for `gambler reconcile --json` and people."""
+        crashpoint("recovery.before_report")
+        fact = note("recovery.report", {"applied": report["applied"], "ok": report["ok"]}, session_id=session_id)
+        self._ledger.commit([fact], lambda seq: [self._writes.report(seq, self._clock.now(), report)])
+        crashpoint("recovery.after_report")
+
+    def state_rows(
+        self, session_id: str, version: int, last_bar: datetime | None, state: Any
+    ) -> Callable[[int], list[Pair]]:
+        """The strategy's state as rows, waiting for the journal number it will belong to."""
+        return lambda seq: self._writes.save_state(session_id, version, last_bar, seq, state)

@@ -1,0 +1,79 @@
+"""The strategy's place in the house: shows it bars once and in order, gives it a view, keeps its state."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from gambler_ai.clock import Clock
+from gambler_ai.domain.book import Book
+from gambler_ai.domain.fills import Fill
+from gambler_ai.domain.market import Bar, iso, parse_time
+from gambler_ai.domain.money import ZERO
+from gambler_ai.domain.orders import Order, Wish
+from gambler_ai.domain.sessions import Session
+from gambler_ai.storage.records import StoredState
+from gambler_ai.strategies.base import FilledShares, Strategy
+
+
+class AccountView:
+    """A strategy's view of the books: its own shares and orders."""
+
+    def __init__(self, book: Book, owner: str, clock: Clock) -> None:
+        self._book = book
+        self._owner = owner
+        self._clock = clock
+
+    @property
+    def now(self) -> datetime:
+        return self._clock.now()
+
+    def position(self, symbol: str) -> Decimal:
+        mine = (p.quantity for p in self._book.open_positions(symbol) if p.owner == self._owner)
+        return sum(mine, ZERO)
+
+    def pending(self, symbol: str) -> bool:
+        return any(o.symbol == symbol and o.owner == self._owner for o in self._book.attention())
+
+
+class StrategyHost:
+    """`seen` is the start of the last bar shown, by symbol; an older or repeated bar is never shown again."""
+
+    def __init__(self, strategy: Strategy, session: Session, book: Book, clock: Clock) -> None:
+        self.strategy = strategy
+        self.seen: dict[str, datetime] = {}
+        self._symbols = frozenset(session.symbols)
+        self._view = AccountView(book, session.owner, clock)
+        self._hears_fills = type(strategy).on_fill is not Strategy.on_fill
+
+    def is_news(self, bar: Bar) -> bool:
+        seen = self.seen.get(bar.symbol)
+        return bar.symbol in self._symbols and (seen is None or bar.start > seen)
+
+    def show(self, bar: Bar) -> Sequence[Wish]:
+        """The strategy's wishes for a bar it has not seen."""
+        self.seen[bar.symbol] = bar.start
+        return self.strategy.on_bar(bar, self._view)
+
+    def tell(self, order: Order, fill: Fill) -> bool:
+        """Tell the strategy of a booked fill of its own; whether it listens, so that its state may have changed."""
+        if self._hears_fills:
+            shares = FilledShares(order.symbol, order.side.sign * fill.qty, fill.price, fill.at)
+            self.strategy.on_fill(shares, self._view)
+        return self._hears_fills
+
+    @property
+    def last_bar(self) -> datetime | None:
+        return max(self.seen.values(), default=None)
+
+    def save(self) -> Any:
+        return {"seen": {s: iso(at) for s, at in self.seen.items()}, "strategy": self.strategy.save_state()}
+
+    def load(self, stored: StoredState) -> bool:
+        """Take back a saved state; False when it is another version's and must be rebuilt from bars."""
+        if stored.version != self.strategy.version:
+            return False
+        self.seen = {symbol: parse_time(at) for symbol, at in stored.state["seen"].items()}
+        if stored.state["strategy"] is not None:
+            self.strategy.load_state(stored.state["strategy"])
+        return True
