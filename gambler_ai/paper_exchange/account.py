@@ -103,5 +103,14 @@ def balances(account: Account, mark: Callable[[str], Decimal], working: Iterable
     else:
         power = regt
     return Balances(
-        account.cash, long_value, short_value, equity, gross * INITIAL, gross * MAINTENANCE, reserved, power, regt, cash_only
+        account.cash,
+        long_value,
+        short_value,
+        equity,
+        gross * INITIAL,
+        gross * MAINTENANCE,
+        reserved,
+        power,
+        regt,
+        cash_only,
     )

@@ -201,7 +201,9 @@ def _data(handler: Callable[[Venue, Query, tuple[str, ...]], Any]) -> Callable[[
     return lambda call: (200, handler(call.venue, call.query, call.args))
 
 
-def _routes(*table: tuple[str, str, Callable[[Call], Result]]) -> list[tuple[str, re.Pattern[str], Callable[[Call], Result]]]:
+def _routes(
+    *table: tuple[str, str, Callable[[Call], Result]],
+) -> list[tuple[str, re.Pattern[str], Callable[[Call], Result]]]:
     return [(method, re.compile(pattern), handler) for method, pattern, handler in table]
 
 

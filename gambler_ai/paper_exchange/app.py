@@ -5,8 +5,10 @@ Requests that arrive together share one commit; no answer leaves before its comm
 
 import asyncio
 import json
+import sqlite3
 import time
 from base64 import b64decode
+from collections.abc import Callable
 from dataclasses import dataclass
 from urllib.parse import parse_qsl
 
@@ -23,7 +25,9 @@ from gambler_ai.paper_exchange.pacing import Pacing
 from gambler_ai.paper_exchange.streams import TradeUpdates
 from gambler_ai.paper_exchange.transport import Receive, Scope, Send
 
-_PAGE = "<html><head><title>{0}</title></head><body><center><h1>{0}</h1></center><hr><center>nginx</center></body></html>"
+_PAGE = (
+    "<html><head><title>{0}</title></head><body><center><h1>{0}</h1></center><hr><center>nginx</center></body></html>"
+)
 _HTML = {"content-type": "text/html"}
 _TRADE_PATHS = ("/stream", "/stream/")
 _DATA_PATHS = ("/v2/iex", "/v2/sip", "/v2/test")
@@ -66,6 +70,7 @@ class App:
         self._commit: asyncio.Future[None] | None = None
         self.last_used = time.monotonic()
         self.sockets = 0
+        self.fail: Callable[[], None] = lambda: None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self.last_used = time.monotonic()
@@ -91,7 +96,9 @@ class App:
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = await _read(scope, receive)
         if request.path.startswith("/_lab/"):
-            await _reply(send, self._lab.answer(request.method, request.path, request.query, request.body, request.lab_token))
+            await _reply(
+                send, self._lab.answer(request.method, request.path, request.query, request.body, request.lab_token)
+            )
             return
         rule = self._faults.on_request(request.method, request.path, request.symbol)
         if rule is None:
@@ -121,8 +128,10 @@ class App:
         self._commit = None
         try:
             self._exchange.commit()
-        except Exception as broken:
+        except (sqlite3.Error, OSError) as broken:
+            # Memory is ahead of the disk now: whoever is told more would be told what a restart takes back.
             waiting.set_exception(broken)
+            self.fail()
         else:
             waiting.set_result(None)
 
@@ -156,8 +165,8 @@ class App:
         elif rule.act in ("status_after", "html_after"):
             await _reply(send, _error_page(rule.code or 504 if rule.act == "status_after" else 200))
         elif rule.act == "empty":
-            body = "[]" if (answer.body or "").startswith("[") else ""
-            await _reply(send, Answer(answer.status, body, answer.headers))
+            nothing = "[]" if (answer.body or "").startswith("[") else ""
+            await _reply(send, Answer(answer.status, nothing, answer.headers))
         elif rule.act == "truncate_after":
             body = (answer.body or "").encode()
             await _begin(send, answer, len(body))

@@ -12,7 +12,8 @@ import msgpack
 from starlette.websockets import WebSocket
 
 from gambler_ai.paper_exchange import wire
-from gambler_ai.paper_exchange.exchange import Exchange, MarketEvent
+from gambler_ai.paper_exchange.audience import MarketEvent
+from gambler_ai.paper_exchange.exchange import Exchange
 from gambler_ai.paper_exchange.faults import Faults
 from gambler_ai.paper_exchange.pacing import Pacing
 from gambler_ai.paper_exchange.sockets import Channel

@@ -119,5 +119,3 @@ class Driver:
 
     def _anchor(self) -> None:
         self._wall, self._began = time.monotonic(), self._exchange.now
-
-

@@ -8,51 +8,36 @@ import json
 from collections.abc import Callable
 from datetime import UTC, datetime
 from decimal import Decimal
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 from gambler_ai.errors import UsageError
 from gambler_ai.paper_exchange import api, wire
-from gambler_ai.paper_exchange.account import Account
 from gambler_ai.paper_exchange.api import Answer
+from gambler_ai.paper_exchange.audience import Audience, Frame, MarketEvent
 from gambler_ai.paper_exchange.calendar import nyse
 from gambler_ai.paper_exchange.ids import Ids
-from gambler_ai.paper_exchange.market import Bar, Market, Quote
+from gambler_ai.paper_exchange.keyring import Keyring
+from gambler_ai.paper_exchange.market import Market, Quote
 from gambler_ai.paper_exchange.store import RequestRow, Store
 from gambler_ai.paper_exchange.truth import truth
 from gambler_ai.paper_exchange.venue import Changes, Venue
 
-Frame = dict[str, Any]
-
-
-class MarketEvent:
-    """What the market showed at one moment: bars that became complete, and the quotes in force since."""
-
-    __slots__ = ("at", "bars", "quotes")
-
-    def __init__(self, at: datetime, bars: list[Bar], quotes: list[Quote]) -> None:
-        self.at = at
-        self.bars = bars
-        self.quotes = quotes
+__all__ = ["Answer", "Exchange", "Frame", "MarketEvent"]
 
 
 class Exchange:
-    """Open with `Exchange.open`. All datetimes are aware UTC."""
+    """Open with `Exchange.open`. All datetimes are aware UTC. `venue` and `keyring` are for the lab."""
 
-    def __init__(self, store: Store, venue: Venue, wall: Callable[[], datetime], keys: dict[str, str] | None) -> None:
+    def __init__(self, store: Store, venue: Venue, keyring: Keyring, wall: Callable[[], datetime]) -> None:
         self.venue = venue
+        self.keyring = keyring
         self._store = store
         self._wall = wall
-        self._keys = keys
-        self._by_key: dict[str, Account] = {}
-        self._dead_keys: set[str] = set()
-        self._listeners: dict[str, list[Callable[[Frame], None]]] = {}
-        self._market_listeners: list[tuple[Callable[[MarketEvent], None], frozenset[str] | None]] = []
-        self._outbox: list[Callable[[], None]] = []
+        self._audience = Audience()
         self._requests: list[RequestRow] = []
         self._stored_now: datetime | None = None
-        venue.tell = self._tell
+        venue.tell = self._audience.tell
 
     @classmethod
     def open(
@@ -73,18 +58,19 @@ class Exchange:
         """
         store = Store(state)
         meta = store.meta()
-        stored = meta.get("market", market.spec)
-        if stored != market.spec:
+        if meta and meta["market"] != market.spec:
             store.close()
-            raise UsageError(f"{state} holds an exchange on market {stored}, not {market.spec}; use another state file")
-        seed = int(meta.get("seed", seed))
-        now = datetime.fromisoformat(meta["now"]) if "now" in meta else start.astimezone(UTC)
-        ids = Ids(seed, json.loads(meta.get("counters", "{}")))
-        exchange = cls(store, Venue(market, nyse(), ids, now, Decimal(str(partial_fill_rate))), wall, keys)
-        exchange._load(meta)
-        if not meta:
-            store.save({"market": market.spec, "seed": str(seed)})
-            exchange.checkpoint()
+            raise UsageError(f"{state} belongs to market {meta['market']}, not {market.spec}; use another state file")
+        meta = meta or {"market": market.spec, "seed": str(seed)}
+        stored = json.loads(meta.get("moment", "{}"))
+        now = datetime.fromisoformat(stored["now"]) if stored else start.astimezone(UTC)
+        ids = Ids(int(meta["seed"]), stored.get("counters"))
+        venue = Venue(market, nyse(), ids, now, Decimal(str(partial_fill_rate)))
+        _load(venue, store, stored)
+        exchange = cls(store, venue, Keyring(venue, keys, set(stored.get("dead_keys", []))), wall)
+        if not stored:
+            store.save(meta)
+        exchange.commit()
         return exchange
 
     # -- requests ----------------------------------------------------------------------------------
@@ -101,7 +87,7 @@ class Exchange:
         self, method: str, path: str, query: dict[str, str], body: str | bytes | None, key: str, secret: str
     ) -> Answer:
         """`request` without the commit, so that a server may commit several at once; answer only after `commit`."""
-        account = self._authenticate(key, secret)
+        account = self.keyring.account(key, secret)
         answer = api.answer(self.venue, account, method, path, query, body)
         if not key or not secret:
             answer = Answer.no_credentials()
@@ -118,35 +104,21 @@ class Exchange:
 
     def account_of(self, key: str, secret: str) -> str | None:
         """The account id of a key pair, opening the account on first use; None when the pair is refused."""
-        account = self._authenticate(key, secret)
-        self.commit()
+        account = self.keyring.account(key, secret)
+        self._commit_if_needed()
         return account.id if account else None
 
     # -- listening ---------------------------------------------------------------------------------
 
     def listen(self, account_id: str, callback: Callable[[Frame], None]) -> Callable[[], None]:
         """Hear an account's trade_updates frames from now on, each after its commit. Returns the unsubscriber."""
-        listeners = self._listeners.setdefault(account_id, [])
-        listeners.append(callback)
-
-        def stop() -> None:
-            if callback in listeners:
-                listeners.remove(callback)
-
-        return stop
+        return self._audience.listen(account_id, callback)
 
     def listen_market(
         self, callback: Callable[[MarketEvent], None], symbols: frozenset[str] | None = None
     ) -> Callable[[], None]:
         """Hear every market moment, of these symbols or of all, in order. Returns the unsubscriber."""
-        entry = (callback, symbols)
-        self._market_listeners.append(entry)
-
-        def stop() -> None:
-            if entry in self._market_listeners:
-                self._market_listeners.remove(entry)
-
-        return stop
+        return self._audience.watch(callback, symbols)
 
     # -- time --------------------------------------------------------------------------------------
 
@@ -172,35 +144,26 @@ class Exchange:
         self._commit_if_needed()
 
     def _step(self, at: datetime) -> None:
+        """At one moment the bars come first, then the close or the opening: the last bar of a day still fills."""
         venue = self.venue
-        session, before = venue.session, venue.now
+        upcoming = venue.sessions.current_or_next(venue.now)
         venue.now = at
-        if venue.book.working or self._market_listeners:
-            self._show_bars(at)
-        upcoming = venue.sessions.current_or_next(before)
-        if upcoming.close == at:
-            venue.close_session(upcoming)
-        elif upcoming.open == at and session is None:
-            venue.open_session(upcoming)
-        self._commit_if_needed()
-
-    def _show_bars(self, at: datetime) -> None:
-        venue = self.venue
-        for callback, symbols in list(self._market_listeners):
-            bars = venue.market.bars_at(at, symbols)
-            if bars:
-                self._show(callback, MarketEvent(at, bars, [Quote.closing(bar) for bar in bars]))
-        if venue.book.working:
+        if self._audience.watched:
+            self._audience.show_bars(venue.market, at)
+        if venue.book.working and venue.session:
             moved = venue.market.bars_at(at, frozenset(venue.book.working))
             venue.quotes_moved({bar.symbol for bar in moved}, venue.session)
+        if upcoming.close == at:
+            venue.close_session(upcoming)
+        elif upcoming.open == at:
+            venue.open_session(upcoming)
+        self._commit_if_needed()
 
     def set_quote(self, quote: Quote) -> None:
         """The lab's quote: in force until the market has a newer one; orders are evaluated at once."""
         venue = self.venue
         venue.lab_quotes[quote.symbol] = quote
-        for callback, symbols in list(self._market_listeners):
-            if symbols is None or quote.symbol in symbols:
-                self._show(callback, MarketEvent(venue.now, [], [quote]))
+        self._audience.show_quote(quote)
         venue.quotes_moved({quote.symbol}, venue.session)
         self.commit()
 
@@ -212,31 +175,33 @@ class Exchange:
         return truth(self.venue, self._store.requests(account), account)
 
     def checkpoint(self) -> None:
-        """Store the clock, with anything not stored yet."""
+        """Store the clock, if it has moved."""
         if self.now != self._stored_now:
             self.commit()
 
     def commit(self) -> None:
-        """Store everything, then tell the listeners what they have to hear."""
-        venue, changes = self.venue, self.venue.changes
-        venue.changes, requests, self._requests = Changes(), self._requests, []
-        meta = {
+        """Store everything in one transaction, then tell the listeners what they have to hear."""
+        venue = self.venue
+        moment = {
             "now": venue.now.isoformat(),
             "last_stamp": venue.last_stamp.isoformat(),
-            "counters": json.dumps(venue.ids.counters),
-            "dead_keys": json.dumps(sorted(self._dead_keys)),
-            "lab_quotes": json.dumps(
-                [[q.symbol, q.at.isoformat(), str(q.bid), str(q.ask), str(q.last)] for q in venue.lab_quotes.values()]
-            ),
+            "counters": venue.ids.counters,
+            "dead_keys": sorted(self.keyring.dead),
+            "lab_quotes": [
+                [quote.symbol, quote.at.isoformat(), str(quote.bid), str(quote.ask), str(quote.last)]
+                for quote in venue.lab_quotes.values()
+            ],
         }
+        changes = venue.changes
         self._store.save(
-            meta, changes.accounts.values(), changes.orders.values(), changes.executions, requests
+            {"moment": json.dumps(moment)},
+            changes.accounts.values(),
+            changes.orders.values(),
+            changes.executions,
+            self._requests,
         )
-        self._stored_now = venue.now
-        while self._outbox:
-            outbox, self._outbox = self._outbox, []
-            for send in outbox:
-                send()
+        venue.changes, self._requests, self._stored_now = Changes(), [], venue.now
+        self._audience.flush()
 
     def close(self) -> None:
         """Store and let go of the file."""
@@ -244,74 +209,18 @@ class Exchange:
         self._store.close()
 
     def _commit_if_needed(self) -> None:
-        if self.venue.changes or self._outbox or self._requests:
+        if self.venue.changes or self._audience.waiting:
             self.commit()
 
-    def _load(self, meta: dict[str, str]) -> None:
-        venue = self.venue
-        for account in self._store.accounts():
-            venue.accounts[account.id] = account
-            if not account.closed:
-                self._by_key[account.key] = account
-        for order in self._store.orders():
-            venue.book.add(order)
-        for execution in self._store.executions():
-            venue.book.executions.setdefault(execution.account, []).append(execution)
-        if "last_stamp" in meta:
-            venue.last_stamp = datetime.fromisoformat(meta["last_stamp"])
-        self._dead_keys = set(json.loads(meta.get("dead_keys", "[]")))
-        for symbol, at, bid, ask, last in json.loads(meta.get("lab_quotes", "[]")):
-            moment = datetime.fromisoformat(at)
-            venue.lab_quotes[symbol] = Quote(symbol, moment, Decimal(bid), Decimal(ask), Decimal(last))
 
-    # -- accounts ----------------------------------------------------------------------------------
-
-    def _authenticate(self, key: str, secret: str) -> Account | None:
-        if not key or not secret or key in self._dead_keys:
-            return None
-        if self._keys is not None and self._keys.get(key) != secret:
-            return None
-        account = self._by_key.get(key) or self._open_account(key, secret)
-        return account if account.secret_hash == _hash(secret) else None
-
-    def _open_account(self, key: str, secret: str) -> Account:
-        venue = self.venue
-        generation = sum(account.key == key for account in venue.accounts.values())
-        account_id = venue.ids.fixed_uuid("account", f"{key}:{generation}" if generation else key)
-        number = "PA3" + account_id.replace("-", "")[:9].upper()
-        account = Account(account_id, key, _hash(secret), number, venue.now)
-        venue.accounts[account_id] = account
-        venue.changes.accounts[account_id] = account
-        self._by_key[key] = account
-        return account
-
-    def reset_account(self, account: Account, keys_die: bool) -> None:
-        """A paper reset: the account ends; its key is dead, or opens a new account with a new id on next use."""
-        venue = self.venue
-        for order in list(venue.book.open_orders(account.id)):
-            venue.cancel(order)
-        account.closed = True
-        venue.changes.accounts[account.id] = account
-        self._by_key.pop(account.key, None)
-        if keys_die:
-            self._dead_keys.add(account.key)
-        self.commit()
-
-    # -- telling -----------------------------------------------------------------------------------
-
-    def _tell(self, account: str, frame: Callable[[], Frame]) -> None:
-        listeners = self._listeners.get(account)
-        if listeners:
-            made = frame()
-            self._outbox.extend(_sender(callback, made) for callback in list(listeners))
-
-    def _show(self, callback: Callable[[MarketEvent], None], event: MarketEvent) -> None:
-        self._outbox.append(lambda: callback(event))
-
-
-def _sender(callback: Callable[[Frame], None], frame: Frame) -> Callable[[], None]:
-    return lambda: callback(frame)
-
-
-def _hash(secret: str) -> str:
-    return sha256(secret.encode()).hexdigest()
+def _load(venue: Venue, store: Store, stored: dict[str, Any]) -> None:
+    venue.accounts.update((account.id, account) for account in store.accounts())
+    for order in store.orders():
+        venue.book.add(order)
+    for execution in store.executions():
+        venue.book.executions.setdefault(execution.account, []).append(execution)
+    if stored:
+        venue.last_stamp = datetime.fromisoformat(stored["last_stamp"])
+    for symbol, at, bid, ask, last in stored.get("lab_quotes", []):
+        moment = datetime.fromisoformat(at)
+        venue.lab_quotes[symbol] = Quote(symbol, moment, Decimal(bid), Decimal(ask), Decimal(last))

@@ -10,7 +10,16 @@ from gambler_ai.paper_exchange.rules import Refused
 
 BEFORE = frozenset({"reset_before", "hang_before", "status_before", "delay_before", "html_before"})
 AFTER = frozenset(
-    {"reset_after", "hang_after", "status_after", "delay_after", "html_after", "truncate_after", "trickle_after", "empty"}
+    {
+        "reset_after",
+        "hang_after",
+        "status_after",
+        "delay_after",
+        "html_after",
+        "truncate_after",
+        "trickle_after",
+        "empty",
+    }
 )
 ON_FRAMES = frozenset({"ws_mute", "ws_drop", "ws_cut"})
 _MATCHERS = frozenset({"method", "path", "symbol", "event"})

@@ -115,7 +115,7 @@ class Lab:
             account.multiplier = int(fields["multiplier"])
         exchange.venue.changes.accounts[account.id] = account
         if fields.get("reset"):
-            exchange.reset_account(account, bool(fields.get("keys_die")))
+            exchange.keyring.retire(account, bool(fields.get("keys_die")))
         exchange.commit()
         return {
             "account": account.id,

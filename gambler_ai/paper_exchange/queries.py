@@ -11,11 +11,11 @@ from gambler_ai.paper_exchange.rules import Refused
 from gambler_ai.paper_exchange.wire import activity_id
 
 Query = dict[str, str]
-ACTIVITY_TYPES = frozenset(
-    "FILL TRANS MISC ACATC ACATS CFEE CGD CSD CSW DIV DIVCGL DIVCGS DIVFEE DIVFT DIVNRA DIVROC DIVTW DIVTXEX FEE INT"
-    " INTNRA INTTW JNL JNLC JNLS MA NC OPASN OPCA OPCSH OPEXC OPEXP OPTRD PTC PTR REORG SPIN SPLIT FOPT OCT MEM"
-    " REO".split()
-)
+_ACTIVITY_TYPES = """
+FILL TRANS MISC ACATC ACATS CFEE CGD CSD CSW DIV DIVCGL DIVCGS DIVFEE DIVFT DIVNRA DIVROC DIVTW DIVTXEX FEE INT
+INTNRA INTTW JNL JNLC JNLS MA NC OPASN OPCA OPCSH OPEXC OPEXP OPTRD PTC PTR REORG SPIN SPLIT FOPT OCT MEM REO
+"""
+ACTIVITY_TYPES = frozenset(_ACTIVITY_TYPES.split())
 
 
 def bad(name: str, value: str) -> Refused:
@@ -94,7 +94,7 @@ def orders(everything: list[Order], by_id: dict[str, Order], query: Query) -> li
             order = everything[index]
             if status != "all" and order.is_open != (status == "open"):
                 continue
-            if symbols and order.symbol not in symbols or side and order.side != side:
+            if (symbols and order.symbol not in symbols) or (side and order.side != side):
                 continue
             if not classes or "us_equity" in classes:
                 yield order

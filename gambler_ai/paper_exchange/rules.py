@@ -171,9 +171,7 @@ def _check_prices(kind: str, limit: Decimal | None, stop: Decimal | None) -> Non
         if price <= 0:
             _malformed(f"{name} must be > 0")
         if price % (CENT if price >= 1 else CENT * CENT):
-            _unprocessable(
-                f"invalid {name} {price}. sub-penny increment does not fulfill minimum pricing criteria"
-            )
+            _unprocessable(f"invalid {name} {price}. sub-penny increment does not fulfill minimum pricing criteria")
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,9 +230,10 @@ def _refuse_reserved(ticket: Ticket, existing: Decimal, same_side: list[Order], 
     held = sum((order.held for order in same_side), ZERO)
     available = max(ZERO, existing - held)
     if estimate > available:
+        free = f"{available.normalize():f}"
         raise forbidden(
-            f"insufficient qty available for order (requested: {estimate.normalize():f}, available: {available.normalize():f})",
-            available=f"{available.normalize():f}",
+            f"insufficient qty available for order (requested: {estimate.normalize():f}, available: {free})",
+            available=free,
             existing_qty=f"{existing.normalize():f}",
             held_for_orders=f"{held.normalize():f}",
             symbol=ticket.symbol,

@@ -22,6 +22,7 @@ from gambler_ai.paper_exchange.calendar import nyse
 from gambler_ai.paper_exchange.driver import Driver, read_speed
 from gambler_ai.paper_exchange.exchange import Exchange
 from gambler_ai.paper_exchange.faults import Faults
+from gambler_ai.paper_exchange.files import write_atomically
 from gambler_ai.paper_exchange.lab import Lab
 from gambler_ai.paper_exchange.market import Market, open_market
 from gambler_ai.paper_exchange.pacing import Pacing
@@ -119,10 +120,13 @@ async def _run(exchange: Exchange, options: ServeOptions, listener: socket.socke
             timeout_graceful_shutdown=1,
         )
     )
+    app.fail = lambda: _stop(server)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, _stop, server)
-    tasks = [asyncio.create_task(work) for work in (driver.run(), driver.keep_stored(), _idle_exit(app, server, options))]
+    tasks = [
+        asyncio.create_task(work) for work in (driver.run(), driver.keep_stored(), _idle_exit(app, server, options))
+    ]
     for task in tasks:
         task.add_done_callback(lambda ended: _stop(server) if not ended.cancelled() and ended.exception() else None)
     announced = asyncio.create_task(_announce(server, listener, options))
@@ -156,15 +160,6 @@ async def _idle_exit(app: App, server: uvicorn.Server, options: ServeOptions) ->
     while app.sockets or time.monotonic() - app.last_used < options.idle_exit_s:
         await asyncio.sleep(min(_IDLE_LOOK_S, options.idle_exit_s))
     _stop(server)
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Replace a file as a whole, readable by its owner only."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        file.write(text)
-    os.replace(draft, path)
 
 
 def _token(path: Path | None) -> str | None:

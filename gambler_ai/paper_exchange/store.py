@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, fields
 from datetime import datetime
 from decimal import Decimal
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -49,7 +48,7 @@ class Store:
     """Reads everything once at start, writes what changed."""
 
     def __init__(self, state: str | Path) -> None:
-        """Open or create. UsageError when another process holds the file, StoredStateUnsafe when it is no state of ours."""
+        """Open or create. UsageError when another process holds the file, StoredStateUnsafe when it is not ours."""
         self._db = sqlite3.connect(str(state), isolation_level=None, check_same_thread=False)
         try:
             self._db.execute("PRAGMA locking_mode=EXCLUSIVE")
@@ -87,7 +86,8 @@ class Store:
         where, values = ("", ()) if account is None else (" WHERE account = ?", (account,))
         columns = "at, wall_at, account, method, path, client_order_id, status, acted"
         for row in self._db.execute(f"SELECT {columns} FROM requests{where} ORDER BY seq", values):
-            yield RequestRow(*row[:7], acted=bool(row[7]))
+            at, wall_at, whose, method, path, named, status, acted = row
+            yield RequestRow(at, wall_at, whose, method, path, named, status, bool(acted))
 
     def save(
         self,
@@ -137,13 +137,16 @@ class Store:
 
 def pack(record: Account | Order | Execution) -> str:
     """A record as JSON text; amounts and times as exact text."""
-    return json.dumps({name: getattr(record, name) for name, _ in _shape(type(record))}, default=_plain)
+    shape = _SHAPES[type(record)]
+    return json.dumps({name: getattr(record, name) for name, _ in shape}, default=_plain)
 
 
 def unpack(cls: type[_T], text: str) -> _T:
     """The record that `pack` wrote."""
     raw = json.loads(text)
-    return cls(**{name: raw[name] if raw[name] is None else read(raw[name]) for name, read in _shape(cls) if name in raw})
+    return cls(
+        **{name: raw[name] if raw[name] is None else read(raw[name]) for name, read in _SHAPES[cls] if name in raw}
+    )
 
 
 def _plain(value: Any) -> Any:
@@ -160,11 +163,15 @@ def _positions(raw: dict[str, list[str]]) -> dict[str, Position]:
     return {symbol: Position(Decimal(qty), Decimal(cost)) for symbol, (qty, cost) in raw.items()}
 
 
-@lru_cache
-def _shape(cls: type) -> tuple[tuple[str, Callable[[Any], Any]], ...]:
+def _readers(cls: Any) -> tuple[tuple[str, Callable[[Any], Any]], ...]:
     readers: list[tuple[str, Callable[[Any], Any]]] = []
     for one in fields(cls):
         kind = str(one.type)
         read = _positions if "Position" in kind else Decimal if "Decimal" in kind else _same
         readers.append((one.name, datetime.fromisoformat if "datetime" in kind else read))
     return tuple(readers)
+
+
+_SHAPES: dict[Any, tuple[tuple[str, Callable[[Any], Any]], ...]] = {
+    one: _readers(one) for one in (Account, Order, Execution)
+}

@@ -8,7 +8,8 @@ import msgpack
 from starlette.websockets import WebSocket
 
 from gambler_ai.paper_exchange import wire
-from gambler_ai.paper_exchange.exchange import Exchange, Frame
+from gambler_ai.paper_exchange.audience import Frame
+from gambler_ai.paper_exchange.exchange import Exchange
 from gambler_ai.paper_exchange.faults import Faults
 from gambler_ai.paper_exchange.sockets import Channel
 
@@ -35,7 +36,8 @@ class TradeUpdates:
     def _hear(self, raw: str | bytes) -> None:
         message = read(raw, self._packed)
         action = message.get("action")
-        data = message.get("data") if isinstance(message.get("data"), dict) else {}
+        given = message.get("data")
+        data: dict[str, Any] = given if isinstance(given, dict) else {}
         if action in ("authenticate", "auth"):
             key, secret = data.get("key_id") or message.get("key"), data.get("secret_key") or message.get("secret")
             self._account = self._exchange.account_of(str(key or ""), str(secret or ""))

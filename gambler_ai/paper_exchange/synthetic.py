@@ -108,7 +108,14 @@ class Synthetic:
         cents = [max(100, round(base * math.exp(level))) for level in walk]
         scale = random.uniform(0.7, 1.4) * 4_000_000 / math.sqrt(self._prices[symbol]) / minutes
         return [
-            _bar(random, symbol, session.open + index * _MINUTE, cents[index], cents[index + 1], _shape(index, minutes, scale))
+            _bar(
+                random,
+                symbol,
+                session.open + index * _MINUTE,
+                cents[index],
+                cents[index + 1],
+                _shape(index, minutes, scale),
+            )
             for index in range(minutes)
         ]
 
@@ -129,10 +136,15 @@ class Synthetic:
 
 def _walk(random: Random, minutes: int, start: float, end: float) -> list[float]:
     """minutes + 1 log levels from start to end: noise, two slow swings, and a drift that closes the gap."""
-    swings = [(random.uniform(35, 80), random.uniform(0, math.tau)), (random.uniform(90, 200), random.uniform(0, math.tau))]
+    swings = [
+        (random.uniform(35, 80), random.uniform(0, math.tau)),
+        (random.uniform(90, 200), random.uniform(0, math.tau)),
+    ]
     noise, path = 0.0, []
     for index in range(minutes + 1):
-        wave = sum(_SWING / (n + 1) * math.sin(math.tau * index / period + phase) for n, (period, phase) in enumerate(swings))
+        wave = sum(
+            _SWING / (n + 1) * math.sin(math.tau * index / period + phase) for n, (period, phase) in enumerate(swings)
+        )
         path.append(noise + wave)
         noise += random.gauss(0, _MINUTE_NOISE)
     first, last = path[0], path[-1]

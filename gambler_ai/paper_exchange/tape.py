@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal, InvalidOperation
+from itertools import pairwise
 from pathlib import Path
 
 from gambler_ai.errors import UsageError
@@ -148,7 +149,7 @@ def _spread(close: Decimal) -> tuple[Decimal, Decimal]:
 def _width(path: Path, starts: list[datetime]) -> timedelta:
     if not starts:
         raise UsageError(f"{path}: no bars")
-    gaps = [later - sooner for sooner, later in zip(starts, starts[1:], strict=False)]
+    gaps = [later - sooner for sooner, later in pairwise(starts)]
     smallest = min(gaps, default=_WIDTHS[0])
     widths = [width for width in _WIDTHS if smallest >= width]
     if not widths:

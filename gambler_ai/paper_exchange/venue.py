@@ -311,5 +311,3 @@ class Venue:
             return {"stream": "trade_updates", "data": {**data, "order": wire.order(order)}}
 
         self.tell(order.account, frame)
-
-
