@@ -30,9 +30,10 @@ Arrival = tuple[str, Callable[[], Message]]
 
 class Faults(Protocol):
     """What a simulation does to requests. Raising BrokerUnreachable means that nothing left; anything else raised
-    means that the answer was lost: in `before` the exchange did not act, in `after` it did."""
+    means that the answer was lost: in `before` the exchange did not act, in `after` it did. A reply returned by
+    `before` is the answer of something in between, and the exchange does not act either."""
 
-    def before(self, method: str, path: str) -> None: ...
+    def before(self, method: str, path: str) -> Reply | None: ...
 
     def after(self, method: str, path: str, answer: Reply) -> Reply: ...
 
@@ -65,8 +66,8 @@ class DirectGateway(RestGateway):
             raise BrokerUnreachable("the connection to the broker was closed")
         path = "/v2" + unquote(path)
         query, body = ({}, json.dumps(fields)) if method == "POST" else (fields, None)
-        if self._fault is not None:
-            self._fault.before(method, path)
+        if self._fault is not None and (instead := self._fault.before(method, path)) is not None:
+            return instead
         answer = self._exchange.request(method, path, query, body, self._key_id, self._secret_key)
         reply = Reply(answer.status, answer.body or "", answer.headers)
         return reply if self._fault is None else self._fault.after(method, path, reply)

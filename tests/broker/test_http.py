@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import LIMITS, Connect, Request, Script, always, hang, http, order, raw_order, reset, trickle
+from raw_server import LIMITS, Connect, Request, Script, always, hang, http, order, raw_order, reset, trickle
 
 from gambler_ai.broker.alpaca import AlpacaGateway
 from gambler_ai.broker.alpaca_http import Limits

@@ -4,7 +4,7 @@ from typing import Any
 
 import msgpack
 import pytest
-from conftest import AT, order, raw_order
+from raw_server import AT, order, raw_order
 
 from gambler_ai.broker import alpaca_mapping as mapping
 from gambler_ai.broker.alpaca_rest import decoded

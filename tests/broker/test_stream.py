@@ -10,7 +10,7 @@ from typing import Any
 
 import msgpack
 import pytest
-from conftest import AT, raw_order
+from raw_server import AT, raw_order
 from websockets.asyncio.server import ServerConnection, serve
 
 from gambler_ai.broker.alpaca import AlpacaGateway
