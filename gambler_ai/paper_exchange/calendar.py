@@ -4,6 +4,7 @@ exchange-calendars (with pandas behind it) costs half a second and knows everyth
 into one list on first use and never touch it again.
 """
 
+import warnings
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -72,7 +73,10 @@ def nyse() -> Sessions:
     """NYSE's sessions; about 0.8 s on the first call of a process, free after that."""
     import exchange_calendars
 
-    schedule = exchange_calendars.get_calendar("XNYS", start=FIRST_DAY, end=LAST_DAY).schedule
+    with warnings.catch_warnings():
+        # Its own use of pandas is deprecated there; nothing for our callers to do about.
+        warnings.simplefilter("ignore")
+        schedule = exchange_calendars.get_calendar("XNYS", start=FIRST_DAY, end=LAST_DAY).schedule
     opens, closes = schedule["open"].dt, schedule["close"].dt
     columns = zip(
         (stamp.date() for stamp in schedule.index), opens.to_pydatetime(), closes.to_pydatetime(), strict=True

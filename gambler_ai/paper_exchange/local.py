@@ -154,7 +154,7 @@ def _alive(about: dict[str, Any]) -> bool:
     child = _children.get(about["pid"])
     if child is not None and child.poll() is not None:
         return False
-    return _birth(about["pid"]) == about["started"]
+    return bool(_birth(about["pid"]) == about["started"])
 
 
 def _wait_gone(about: dict[str, Any]) -> bool:

@@ -49,7 +49,7 @@ class Store:
 
     def __init__(self, state: str | Path) -> None:
         """Open or create. UsageError when another process holds the file, StoredStateUnsafe when it is not ours."""
-        self._db = sqlite3.connect(str(state), isolation_level=None, check_same_thread=False)
+        self._db = sqlite3.connect(str(state), timeout=0.5, isolation_level=None, check_same_thread=False)
         try:
             self._db.execute("PRAGMA locking_mode=EXCLUSIVE")
             self._db.execute("PRAGMA journal_mode=WAL")

@@ -22,6 +22,7 @@ _PRICES = ("timestamp", "open", "high", "low", "close", "volume")
 _QUOTES = ("bid", "ask", "bid_size", "ask_size")
 _WIDTHS = (timedelta(minutes=1), timedelta(hours=1))
 _HALF_CENT = CENT / 2
+_ENDLESS = Decimal("Infinity")
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,10 +130,11 @@ def _parse(path: Path, rows: Iterator[list[str]], columns: int) -> Iterator[_Row
             quoted = columns > 6 and row[6] != "" and row[7] != ""
             bid, ask = (Decimal(row[6]), Decimal(row[7])) if quoted else _spread(c)
             sizes = (int(row[8] or 0), int(row[9] or 0)) if quoted else (100, 100)
+            sound = 0 < low <= min(o, c) <= max(o, c) <= h < _ENDLESS and 0 <= bid < _ENDLESS and 0 <= ask < _ENDLESS
         except (ValueError, InvalidOperation) as broken:
             raise UsageError(f"{path}:{line}: not a bar: {','.join(row)}") from broken
         start = start.astimezone(UTC) if start.tzinfo else start.replace(tzinfo=UTC)
-        if not 0 < low <= min(o, c) <= max(o, c) <= h:
+        if not sound:
             raise UsageError(f"{path}:{line}: prices must be > 0 with low <= open, close <= high")
         if before is not None and start <= before:
             raise UsageError(f"{path}:{line}: timestamps must grow")

@@ -1,0 +1,118 @@
+"""Tapes, the invented market, and what both owe: nothing is seen before its time."""
+
+import gzip
+import time
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from gambler_ai.errors import UsageError
+from gambler_ai.paper_exchange.exchange import Exchange
+from gambler_ai.paper_exchange.market import open_market
+from gambler_ai.paper_exchange.synthetic import Synthetic
+from gambler_ai.paper_exchange.tape import Tape
+
+from .rig import FRIDAY_OPEN, HEADER, SHARED, Desk, wall, write_tape
+
+PRICES = "timestamp,open,high,low,close,volume"
+
+
+def test_a_tape_without_quotes_gets_a_cent_of_spread(tmp_path: Path) -> None:
+    text = f"{PRICES}\n2026-11-20T14:30:00Z,10,11,9,10.5,100\n2026-11-20T15:30:00Z,10.5,11,9,10.005,100\n"
+    (tmp_path / "AAA.csv.gz").write_bytes(gzip.compress(text.encode()))
+    tape = open_market(f"tape:{tmp_path}")
+    assert tape.width() == timedelta(hours=1)
+    assert tape.latest("AAA", FRIDAY_OPEN + timedelta(minutes=59)) is None
+    bar = tape.latest("AAA", FRIDAY_OPEN + timedelta(hours=1))
+    assert bar is not None
+    assert (bar.bid, bar.ask) == (Decimal("10.49"), Decimal("10.51"))
+
+
+@pytest.mark.parametrize(
+    ("row", "complaint"),
+    [
+        ("soon,1,1,1,1,1,,,,", "AAA.csv:3: not a bar"),
+        ("2026-11-20T14:31:00Z,1,1,1,1", "AAA.csv:3: 5 columns"),
+        ("2026-11-20T14:31:00Z,1,1,2,1,1,,,,", "AAA.csv:3: prices"),
+        ("2026-11-20T14:30:00Z,1,1,1,1,1,,,,", "AAA.csv:3: timestamps must grow"),
+        ("2026-11-20T14:31:00Z,NaN,1,1,1,1,,,,", "AAA.csv:3:"),
+    ],
+)
+def test_a_broken_tape_names_file_and_line(tmp_path: Path, row: str, complaint: str) -> None:
+    (tmp_path / "AAA.csv").write_text(f"{HEADER}\n2026-11-20T14:30:00Z,1,1,1,1,1,1,1.01,5,5\n{row}\n")
+    with pytest.raises(UsageError, match=complaint):
+        open_market(f"tape:{tmp_path}").next_time(FRIDAY_OPEN)
+
+
+def test_a_wrong_market_is_a_usage_error(tmp_path: Path) -> None:
+    for spec in ("tape:", f"tape:{tmp_path}", "synthetic:x", "moon"):
+        with pytest.raises(UsageError):
+            open_market(spec)
+
+
+def test_the_invented_market_is_a_function_of_seed_symbol_and_time() -> None:
+    one, other, later = Synthetic(7), Synthetic(7), FRIDAY_OPEN + timedelta(minutes=100)
+    other.bars_at(FRIDAY_OPEN + timedelta(days=4))
+    assert one.bars_at(later) == other.bars_at(later)
+    assert Synthetic(8).latest("SPY", later) != one.latest("SPY", later)
+    day = one.bars("SPY", FRIDAY_OPEN, FRIDAY_OPEN + timedelta(days=1), FRIDAY_OPEN + timedelta(days=1))
+    assert len(day) == 390
+    assert all(bar.low <= min(bar.open, bar.close) <= max(bar.open, bar.close) <= bar.high for bar in day)
+    assert all(bar.bid < bar.ask and bar.bid <= bar.close <= bar.ask for bar in day)
+    closes = [bar.close for bar in day]
+    fast = [sum(closes[i - 10 : i]) / 10 for i in range(30, 390)]
+    slow = [sum(closes[i - 30 : i]) / 30 for i in range(30, 390)]
+    above = [f > s for f, s in zip(fast, slow, strict=True)]
+    assert sum(a != b for a, b in zip(above, above[1:], strict=False)) >= 3, "averages cross several times a day"
+
+
+def test_the_invented_market_steps_over_nights_and_early_closes() -> None:
+    market = Synthetic(7)
+    assert market.next_time(FRIDAY_OPEN) == FRIDAY_OPEN + timedelta(minutes=1)
+    close = FRIDAY_OPEN.replace(hour=21, minute=0)
+    assert [len(market.bars_at(close + timedelta(minutes=n), frozenset({"SPY"}))) for n in (0, 1)] == [1, 0]
+    assert market.next_time(close) == FRIDAY_OPEN + timedelta(days=3, minutes=1)
+    half_day = market.bars(
+        "SPY",
+        datetime(2026, 11, 27, tzinfo=UTC),
+        datetime(2026, 11, 28, tzinfo=UTC),
+        datetime.max.replace(tzinfo=UTC, year=2030),
+    )
+    assert len(half_day) == 210
+
+
+def test_a_newcomer_at_the_opening_can_trade_at_once() -> None:
+    desk = Desk(Exchange.open(":memory:", Synthetic(7), FRIDAY_OPEN, wall, partial_fill_rate=0))
+    order = desk.order(symbol="SPY", qty="1")
+    assert desk.status(order) == "filled"
+    desk.exchange.close()
+
+
+def test_nothing_is_seen_before_its_time(tmp_path: Path) -> None:
+    for market in (open_market(write_tape(tmp_path / "tape")), Synthetic(3)):
+        symbol = market.symbols[0]
+        for minutes in (0, 1, 7, 59):
+            at = FRIDAY_OPEN + timedelta(minutes=minutes, seconds=30)
+            assert all(bar.end <= at for bar in market.bars(symbol, FRIDAY_OPEN, at, at))
+            latest, quote = market.latest(symbol, at), market.quote(symbol, at)
+            assert latest is None or latest.end <= at
+            assert quote is None or quote.at <= at
+
+
+@pytest.mark.shared_data
+def test_six_days_of_four_symbols_load_and_run_quickly() -> None:
+    began = time.perf_counter()
+    tape = Tape(SHARED / "data" / "minute")
+    assert tape.symbols == ("AIG", "BAC", "IBM", "SPY")
+    assert tape.next_time(datetime(2013, 10, 4, tzinfo=UTC)) is not None
+    assert time.perf_counter() - began < 1.5, "0.1 s on a quiet machine"
+    exchange = Exchange.open(":memory:", tape, datetime(2013, 10, 4, 13, 30, tzinfo=UTC), wall)
+    began, steps = time.perf_counter(), 0
+    while (event := exchange.next_event()) is not None:
+        exchange.advance_to(event)
+        steps += 1
+    assert steps > 4000
+    assert (time.perf_counter() - began) / steps < 100e-6
+    exchange.close()
