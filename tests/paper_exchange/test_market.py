@@ -4,6 +4,7 @@ import gzip
 import time
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -65,7 +66,7 @@ def test_the_invented_market_is_a_function_of_seed_symbol_and_time() -> None:
     fast = [sum(closes[i - 10 : i]) / 10 for i in range(30, 390)]
     slow = [sum(closes[i - 30 : i]) / 30 for i in range(30, 390)]
     above = [f > s for f, s in zip(fast, slow, strict=True)]
-    assert sum(a != b for a, b in zip(above, above[1:], strict=False)) >= 3, "averages cross several times a day"
+    assert sum(a != b for a, b in pairwise(above)) >= 3, "averages cross several times a day"
 
 
 def test_the_invented_market_steps_over_nights_and_early_closes() -> None:

@@ -43,6 +43,7 @@ class Listening:
     def _run(self) -> None:
         self.task = self.loop.create_task(self.stream._run_forever())
         self.loop.run_until_complete(asyncio.gather(self.task, return_exceptions=True))
+        self.loop.run_until_complete(self.stream.close())
         self.loop.close()
 
     def __enter__(self) -> "Listening":
@@ -239,8 +240,7 @@ def test_frames_can_be_dropped_muted_and_cut(start_server: Start) -> None:
         server.lab("POST", "faults", {"match": {"path": "/stream"}, "act": "ws_cut", "times": 1})
         server.call("POST", "/v2/orders", ORDER)
         with pytest.raises(ConnectionClosed):
-            while True:
-                socket.recv(timeout=5)
+            list(iter(lambda: socket.recv(timeout=5), None))
 
 
 def test_kill_9_loses_nothing(start_server: Start, tmp_path: Path) -> None:
