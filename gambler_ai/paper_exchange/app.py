@@ -106,7 +106,10 @@ class App:
         elif rule.act in BEFORE:
             await self._spoil_before(rule, request, scope, receive, send)
         else:
-            await self._spoil_after(rule, await self._act(request), scope, receive, send)
+            answer = await self._act(request)
+            if rule.act == "duplicate":
+                answer = await self._act(request)
+            await self._spoil_after(rule, answer, scope, receive, send)
 
     async def _act(self, request: Request) -> Answer:
         self._driver.catch_up()
@@ -164,6 +167,8 @@ class App:
             await _reply(send, answer)
         elif rule.act in ("status_after", "html_after"):
             await _reply(send, _error_page(rule.code or 504 if rule.act == "status_after" else 200))
+        elif rule.act == "duplicate":
+            await _reply(send, answer)
         elif rule.act == "empty":
             nothing = "[]" if (answer.body or "").startswith("[") else ""
             await _reply(send, Answer(answer.status, nothing, answer.headers))

@@ -31,8 +31,8 @@ class MarketData:
         self._socket = socket
         self._exchange = exchange
         self._pacing = pacing
-        self._channel = Channel(socket, faults)
         self._packed = "msgpack" in socket.headers.get("content-type", "")
+        self._channel = Channel(socket, faults, self._encode)
         self._account: str | None = None
         self._wanted: dict[str, set[str]] = {kind: set() for kind in _ANSWERED}
         self._stop: Callable[[], None] | None = None
@@ -107,13 +107,10 @@ class MarketData:
         kind = "bar" if bars else "quote" if quotes else "trade"
         symbol = (bars or quotes or trades)[0].symbol
 
-        def make() -> str | bytes:
-            items = [self._item("t", one.symbol, wire.trade(one), one.at) for one in trades]
-            items += [self._item("q", one.symbol, wire.quote(one), one.at) for one in quotes]
-            items += [self._item("b", one.symbol, wire.bar(one), one.start) for one in bars]
-            return self._encode(items)
-
-        self._channel.publish(kind, symbol, make)
+        items = [self._item("t", one.symbol, wire.trade(one), one.at) for one in trades]
+        items += [self._item("q", one.symbol, wire.quote(one), one.at) for one in quotes]
+        items += [self._item("b", one.symbol, wire.bar(one), one.start) for one in bars]
+        self._channel.publish(kind, symbol, items)
         if bars and self._account:
             self._pacing.sent(self._account)
 
@@ -131,7 +128,7 @@ class MarketData:
         self._control({"T": "error", "code": code, "msg": message})
 
     def _control(self, message: dict[str, Any]) -> None:
-        self._channel.put(self._encode([message]))
+        self._channel.put([message])
 
-    def _encode(self, items: list[dict[str, Any]]) -> str | bytes:
+    def _encode(self, items: Any) -> str | bytes:
         return msgpack.packb(items, datetime=True) if self._packed else wire.dump(items)

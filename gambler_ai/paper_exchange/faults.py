@@ -19,9 +19,10 @@ AFTER = frozenset(
         "truncate_after",
         "trickle_after",
         "empty",
+        "duplicate",
     }
 )
-ON_FRAMES = frozenset({"ws_mute", "ws_drop", "ws_cut"})
+ON_FRAMES = frozenset({"ws_mute", "ws_drop", "ws_cut", "ws_duplicate", "ws_swap", "ws_null", "ws_unknown"})
 _MATCHERS = frozenset({"method", "path", "symbol", "event"})
 
 

@@ -12,36 +12,46 @@ from gambler_ai.paper_exchange.faults import Faults
 _DEEPEST = 50_000
 
 
-class Channel:
-    """The sending side of a socket, with the lab's frame faults. Frames are bytes or text, ready to go."""
+Encode = Callable[[Any], str | bytes]
 
-    def __init__(self, socket: WebSocket, faults: Faults) -> None:
+
+class Channel:
+    """The sending side of a socket, with the lab's frame faults. `encode` makes bytes or text of a frame."""
+
+    def __init__(self, socket: WebSocket, faults: Faults, encode: Encode) -> None:
         self._socket = socket
         self._faults = faults
+        self._encode = encode
         self._queue: asyncio.Queue[str | bytes] = asyncio.Queue(_DEEPEST)
         self._mute_until: float | None = None
+        self._held_back: list[Any] = []
 
-    def put(self, frame: str | bytes) -> None:
-        """Send a control frame soon; a client that does not read is cut off."""
+    def put(self, frame: Any) -> None:
+        """Send a frame soon; a client that does not read is cut off."""
         try:
-            self._queue.put_nowait(frame)
+            self._queue.put_nowait(self._encode(frame))
         except asyncio.QueueFull:
             transport.reset(self._socket.scope)
 
-    def publish(self, event: str, symbol: str | None, make: Callable[[], str | bytes]) -> bool:
-        """Send news soon, unless a fault eats it; True when it is on its way."""
+    def publish(self, event: str, symbol: str | None, frame: Any) -> None:
+        """Send news soon, or what a fault makes of it."""
         now = asyncio.get_running_loop().time()
         if self._mute_until is not None and now < self._mute_until:
-            return False
+            return
         rule = self._faults.on_frame(self._socket.scope["path"], event, symbol)
         if rule is None:
-            self.put(make())
-            return True
-        if rule.act == "ws_mute":
+            for one in (frame, *self._held_back):
+                self.put(one)
+            self._held_back.clear()
+        elif rule.act == "ws_mute":
             self._mute_until = now + rule.seconds if rule.seconds is not None else float("inf")
-        if rule.act == "ws_cut":
+        elif rule.act == "ws_cut":
             transport.reset(self._socket.scope)
-        return False
+        elif rule.act == "ws_swap":
+            self._held_back.append(frame)
+        elif rule.act != "ws_drop":
+            for one in _spoilt(rule.act, frame):
+                self.put(one)
 
     async def serve(self, hear: Callable[[str | bytes], Any]) -> None:
         """Pass what the client says to `hear`, and send what was put, until either side is gone."""
@@ -68,3 +78,11 @@ class Channel:
                     await self._socket.send_text(frame)
             except (WebSocketDisconnect, RuntimeError, OSError):
                 return
+
+
+def _spoilt(act: str, frame: Any) -> list[Any]:
+    """The same frame twice, or an order event without data or of an unknown kind. Data frames are only doubled."""
+    if act == "ws_duplicate" or not isinstance(frame, dict):
+        return [frame, frame]
+    data = None if act == "ws_null" else {**frame["data"], "event": "unheard_of"}
+    return [{**frame, "data": data}]

@@ -20,8 +20,8 @@ class TradeUpdates:
     def __init__(self, socket: WebSocket, exchange: Exchange, faults: Faults) -> None:
         self._socket = socket
         self._exchange = exchange
-        self._channel = Channel(socket, faults)
         self._packed = "msgpack" in socket.headers.get("content-type", "")
+        self._channel = Channel(socket, faults, self._encode)
         self._account: str | None = None
         self._stop: Callable[[], None] | None = None
 
@@ -49,18 +49,18 @@ class TradeUpdates:
 
     def _authorization(self, action: str) -> None:
         status = "unauthorized" if self._account is None else "authorized"
-        self._channel.put(self._encode({"stream": "authorization", "data": {"status": status, "action": action}}))
+        self._channel.put({"stream": "authorization", "data": {"status": status, "action": action}})
 
     def _listen(self, wanted: Any) -> None:
         streams = [name for name in wanted if name == "trade_updates"] if isinstance(wanted, list) else []
         self._unlisten()
         if streams and self._account:
             self._stop = self._exchange.listen(self._account, self._send)
-        self._channel.put(self._encode({"stream": "listening", "data": {"streams": streams}}))
+        self._channel.put({"stream": "listening", "data": {"streams": streams}})
 
     def _send(self, frame: Frame) -> None:
         data = frame["data"]
-        self._channel.publish(data["event"], data["order"]["symbol"], lambda: self._encode(frame))
+        self._channel.publish(data["event"], data["order"]["symbol"], frame)
 
     def _unlisten(self) -> None:
         if self._stop:

@@ -1,6 +1,7 @@
 """The exchange as a process, driven by unmodified alpaca-py over real sockets."""
 
 import asyncio
+import json
 import threading
 import time
 from collections.abc import Callable
@@ -190,6 +191,14 @@ def test_a_fault_after_means_it_happened_all_the_same(start_server: Start, act: 
     assert server.lab("GET", "faults") == []
 
 
+def test_a_doubled_request_shows_the_second_answer(start_server: Start) -> None:
+    server = start_server()
+    server.lab("POST", "faults", {"match": {"method": "POST"}, "act": "duplicate", "times": 1})
+    answer = server.call("POST", "/v2/orders", {**ORDER, "client_order_id": "twice"})
+    assert (answer.status_code, answer.json()["code"]) == (422, 40010001)
+    assert len(server.lab("GET", "truth")["orders"]) == 1
+
+
 def went_well(server: Server, client_order_id: str) -> bool:
     try:
         answer = server.call("POST", "/v2/orders", {**ORDER, "client_order_id": client_order_id})
@@ -237,6 +246,17 @@ def test_frames_can_be_dropped_muted_and_cut(start_server: Start) -> None:
         time.sleep(0.2)
         server.call("POST", "/v2/orders", ORDER)
         assert b'"event":"new"' in socket.recv(timeout=5)
+        socket.recv(timeout=5)
+        for act, expected in (
+            ("ws_duplicate", ["new", "new", "fill"]),
+            ("ws_swap", ["fill", "new"]),
+            ("ws_null", [None, "fill"]),
+            ("ws_unknown", ["unheard_of", "fill"]),
+        ):
+            server.lab("POST", "faults", {"match": {"event": "new"}, "act": act, "times": 1})
+            server.call("POST", "/v2/orders", ORDER)
+            data = [json.loads(socket.recv(timeout=5))["data"] for _ in expected]
+            assert [one and one["event"] for one in data] == expected
         server.lab("POST", "faults", {"match": {"path": "/stream"}, "act": "ws_cut", "times": 1})
         server.call("POST", "/v2/orders", ORDER)
         with pytest.raises(ConnectionClosed):
