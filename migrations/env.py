@@ -1,16 +1,10 @@
-"""Alembic's entry: runs on the connection it is handed, each migration in one transaction."""
+"""Alembic's entry: runs on the connection it is handed, all steps of an upgrade in one transaction."""
 
 from alembic import context
-from sqlalchemy import text
 
 connection = context.config.attributes["connection"]
-begin = "BEGIN IMMEDIATE" if connection.dialect.name == "sqlite" else "BEGIN"
-
-context.configure(connection=connection, transactional_ddl=False)
-connection.execute(text(begin))
-try:
+context.configure(connection=connection, transactional_ddl=True)
+with context.begin_transaction():
+    if connection.dialect.name == "sqlite":
+        connection.exec_driver_sql("BEGIN IMMEDIATE")  # Python's driver opens none before DDL
     context.run_migrations()
-except BaseException:
-    connection.execute(text("ROLLBACK"))
-    raise
-connection.execute(text("COMMIT"))

@@ -75,8 +75,20 @@ _FROM_BROKER: dict[str, OrderStatus] = {
     "replaced": S.REPLACED,
     "rejected": S.REJECTED,
 } | dict.fromkeys(
-    "new partially_filled accepted pending_new accepted_for_bidding stopped suspended calculated done_for_day "
-    "pending_cancel pending_replace held".split(),
+    [
+        "new",
+        "partially_filled",
+        "accepted",
+        "pending_new",
+        "accepted_for_bidding",
+        "stopped",
+        "suspended",
+        "calculated",
+        "done_for_day",
+        "pending_cancel",
+        "pending_replace",
+        "held",
+    ],
     S.WORKING,
 )
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Select, func, literal_column, select
+from sqlalchemy import Select, literal_column, select
 
 from gambler_ai.domain.book import Book
 from gambler_ai.domain.fills import Fill
@@ -99,11 +99,18 @@ class Records:
         book.load(orders, fills, positions)
         return book
 
-    def last_fill_at(self) -> datetime | None:
-        """Exchange time of the newest booked fill."""
-        query = select(func.max(models.fills.c.at).label("at")).where(models.fills.c.account_id == self.account_id)
-        at: datetime | None = self._all(query)[0]["at"]
+    def last_journal_at(self, seq: int) -> datetime | None:
+        """Exchange time of the journal row with this number: when these books were last written."""
+        table = models.order_journal
+        found = self._all(select(table.c.at).where(table.c.account_id == self.account_id, table.c.seq == seq))
+        at: datetime | None = found[0]["at"] if found else None
         return at
+
+    def last_snapshot(self) -> Any:
+        """The newest account snapshot's row, or None."""
+        table = models.account_snapshots
+        found = self._all(_of(table, self.account_id).order_by(table.c.seq.desc()).limit(1))
+        return found[0] if found else None
 
     def sessions(self, *statuses: SessionStatus) -> list[Session]:
         """Sessions, newest first; of these statuses, or all."""

@@ -68,7 +68,7 @@ def inserting(table: Table) -> Insert:
 
 def updating(table: Table) -> Update:
     """UPDATE of every column but the key, by key."""
-    keys = [c for c in table.primary_key.columns]
+    keys = list(table.primary_key.columns)
     changed: dict[str, Any] = {c.name: bindparam(c.name) for c in table.columns if not c.primary_key}
     statement = update(table).values(changed)
     for key in keys:

@@ -52,7 +52,7 @@ def check(database: Database) -> None:
 def upgrade(database: Database) -> tuple[str | None, Path | None]:
     """Create or upgrade the tables; returns the version before and the backup that was taken, if any.
 
-    Each migration is one transaction: killed in the middle, the next call starts it again. A newer schema is refused.
+    All steps are one transaction: killed in the middle, the next call starts again. A newer schema is refused.
     """
     from alembic import command
 
@@ -63,7 +63,8 @@ def upgrade(database: Database) -> tuple[str | None, Path | None]:
     backup = _backup(database, before) if before is not None else None
     config = _config()
     with database.connect() as connection:
-        config.attributes["connection"] = connection
+        level = "SERIALIZABLE" if database.is_sqlite else "READ COMMITTED"
+        config.attributes["connection"] = connection.execution_options(isolation_level=level)
         command.upgrade(config, "head")
     return before, backup
 

@@ -29,6 +29,8 @@ from gambler_ai.trading.strategy_host import StrategyHost
 
 log = get_logger("loop")
 
+FIRST_WAIT_S = 0.5
+
 
 @dataclass(frozen=True, slots=True)
 class LoopRules:
@@ -98,6 +100,7 @@ class Loop:
     _look_due: float = 0.0
     _clock_due: float = 0.0
     _bars_gap: bool = False
+    _wait_s: float = FIRST_WAIT_S
     _told: dict[str, str] = field(default_factory=dict)
 
     def start(self) -> None:
@@ -135,23 +138,26 @@ class Loop:
                 self._stream(message)
             case StopAsked():
                 self.finished = message.why
+            case Tick():
+                self._ask_clock()
             case _:
-                self.owes_clock = self.owes_clock and not isinstance(message, Tick) or self._ask_clock()
+                pass  # quotes are not traded on
 
     def _degrade(self, what: str, why: str) -> None:
         if what not in self.blocks.degraded:
             log.warning(f"{what}.lost", why=why)
         self.blocks.degraded[what] = why
-        self._look_due = min(self._look_due, self.clock.monotonic() + 1.0)
-        self.clock.sleep(0.05)
+        self._look_due = self._clock_due = self.clock.monotonic() + self._wait_s
+        self._wait_s = min(self._wait_s * 2, self.rules.look_every_s)
+        self.owes_clock = False
 
-    def _ask_clock(self) -> bool:
-        """Ask the exchange for its time when a bar was finished or a while has passed; returns False: nothing is owed."""
+    def _ask_clock(self) -> None:
+        """Ask the exchange for its time when a bar was finished or a while has passed."""
         now = self.clock.monotonic()
         if self.owes_clock or now >= self._clock_due:
             self._clock_due = now + self.rules.clock_every_s
+            self.owes_clock = False
             self.clock.observe(self.gateway.clock().now)
-        return False
 
     # --- the market -------------------------------------------------------------------------------------------
 
@@ -260,6 +266,7 @@ class Loop:
         for what in ("database", "broker"):
             if self.blocks.degraded.pop(what, None) is not None:
                 log.info(f"{what}.back")
+        self._wait_s = FIRST_WAIT_S
         confirming = bool(done.pending) or done.plan.unsteady
         wait = self._confirm_wait_s() if confirming else self.rules.look_every_s
         self._look_due = self.clock.monotonic() + wait

@@ -75,6 +75,8 @@ class OrderDesk:
         self._limits = limits
         self._rules = rules
         self._blocks = blocks
+        self.requests = 0
+        """Requests sent that could change the broker's state."""
 
     def place(
         self, session: Session, wish: Wish, decision_key: str, valid_until: datetime, *, last: bool = True
@@ -159,6 +161,7 @@ class OrderDesk:
         if late or self._stop.is_set():
             return self._not_sent(order, "the send deadline passed" if late else "the session is stopping")
         crashpoint("order.before_send")
+        self.requests += 1
         try:
             answer = self._gateway.submit(order)
         except BrokerUnreachable as error:
@@ -225,6 +228,7 @@ class OrderDesk:
         asked = replace(order, cancel_asked_at=self._clock.now())
         self._state.record([facts.order_changed(order, asked, f"cancel: {why}")])
         crashpoint("cancel.after_intent")
+        self.requests += 1
         try:
             answer = self._gateway.cancel(order.broker_order_id)
             outcome = "taken" if answer is None else f"{getattr(answer, 'http_status', '')} {answer}"

@@ -82,11 +82,8 @@ class PositionReconciler:
 
     def _confirmed(self, found: Plan, look: Look) -> list[Action]:
         """Actions for what was seen in enough rounds over a long enough time, and cannot be anything else."""
-        believable: list[Difference | str] = [
-            finding
-            for finding in (*found.differences, *(order.client_order_id for order in found.missing))
-            if look.steady and self._may_be_resolved(finding) and not self._is_halted(finding)
-        ]
+        findings: list[Difference | str] = [*found.differences, *(order.client_order_id for order in found.missing)]
+        believable = [f for f in findings if look.steady and self._may_be_resolved(f) and not self._is_halted(f)]
         now = self.clock.monotonic()
         confirmed = self.confirmations.record(believable, now)
         self.pending = [f for f in (*found.differences, *found.missing) if not self._is_halted(f)]

@@ -1,0 +1,417 @@
+"""Every command and flag; no logic. Heavy imports stand inside the commands: `--help` must feel instant."""
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from gambler_ai.errors import GamblerError, UsageError
+
+if TYPE_CHECKING:
+    from gambler_ai.config import Settings
+    from gambler_ai.storage.reading import Reader
+
+JSON = click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout, nothing else.")
+
+
+class Gambler(click.Group):
+    """Turns our errors into one clear line and their exit code."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except GamblerError as error:
+            from gambler_ai.logs import masked
+
+            click.echo(f"gambler: {masked(str(error))}", err=True)
+            ctx.exit(error.exit_code)
+
+
+def main() -> None:
+    cli(prog_name="gambler")
+
+
+@click.group(cls=Gambler, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(package_name="gambler-ai", prog_name="gambler")
+def cli() -> None:
+    """Paper trading for Alpaca that never loses its state.
+
+    Start with `gambler demo`, then `gambler run`. Without keys everything runs on a local exchange.
+    """
+    from gambler_ai.crashpoints import arm_from_environment
+
+    arm_from_environment()
+
+
+@cli.command()
+@click.option("--output", type=click.Path(path_type=Path), default=Path("demo-output"), show_default=True)
+@click.option("--keep", is_flag=True, help="Keep the demo's database and exchange state.")
+def demo(output: Path, keep: bool) -> None:
+    """A one-minute tour: trade, be killed with -9 in mid-order, resume, look at what happened."""
+    from gambler_ai.demo import tour
+
+    sys.exit(tour(output, keep=keep))
+
+
+@cli.command("init-db")
+@JSON
+def init_db(as_json: bool) -> None:
+    """Create or upgrade the database; a SQLite file is backed up and checked before an upgrade."""
+    from gambler_ai.storage import schema
+    from gambler_ai.storage.database import Database
+
+    settings = _settings()
+    if settings.default_database:
+        settings.data_dir.mkdir(parents=True, exist_ok=True)
+    database = Database(settings.database_url)
+    before, backup = schema.upgrade(database)
+    database.close()
+    answer = {
+        "database": database.shown,
+        "version_before": before,
+        "version": schema.CURRENT,
+        "backup": str(backup) if backup else None,
+    }
+    done = "created" if before is None else "is up to date" if before == schema.CURRENT else f"upgraded from {before}"
+    _answer(answer, as_json, lambda: click.echo(f"{database.shown}: schema {schema.CURRENT} {done}"))
+
+
+def _run_options(command: Callable[..., None]) -> Callable[..., None]:
+    for option in reversed(
+        [
+            click.option("--symbols", metavar="A,B", help="Symbols to trade; default from the settings (SPY)."),
+            click.option("--strategy", metavar="NAME", help="Built-in name or package.module:Class. [sma_cross]"),
+            click.option("--param", "params", multiple=True, metavar="K=V", help="A parameter of the strategy."),
+            click.option("--duration", metavar="MIN", help="Minutes of exchange time; default until the close."),
+            click.option(
+                "--resume",
+                is_flag=False,
+                flag_value="",
+                default=None,
+                metavar="[SESSION]",
+                help="Go on with a session: the named one, else the latest crashed or unfinished one.",
+            ),
+            click.option("--reconcile-only", is_flag=True, help="Recover the books, print the plan, trade nothing."),
+            click.option("--init-db", "create", is_flag=True, help="Create or upgrade the tables first."),
+        ]
+    ):
+        command = option(command)
+    return command
+
+
+@cli.command()
+@_run_options
+@click.option("--dry-run", is_flag=True, help="With --reconcile-only: change nothing.")
+@JSON
+def run(
+    symbols: str | None,
+    strategy: str | None,
+    params: tuple[str, ...],
+    duration: str | None,
+    resume: str | None,
+    reconcile_only: bool,
+    create: bool,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    """Trade a session: recover first, then run the strategy until its time is over.
+
+    Safe to kill at any moment: `gambler run --resume` finds out what really happened and goes on.
+    """
+    from gambler_ai.trading.shutdown import Shutdown
+
+    shutdown = Shutdown()
+    shutdown.install()
+    from gambler_ai.config import parse_symbols
+    from gambler_ai.trading.sessions import Request
+
+    request = Request(
+        symbols=parse_symbols(symbols) if symbols is not None else None,
+        strategy=strategy,
+        params=_params(params) if params else None,
+        duration_min=_minutes(duration),
+        resume=resume,
+    )
+    if dry_run and not reconcile_only:
+        raise UsageError("--dry-run goes with --reconcile-only")
+    request.check()
+    if reconcile_only:
+        _reconcile(shutdown, create, dry_run, as_json)
+        return
+    from gambler_ai.face import progress_line, while_you_were_down
+    from gambler_ai.trading.session_run import SessionRun
+
+    parts = _parts(shutdown, create, progress_line, while_you_were_down)
+    sys.exit(_ended(shutdown, SessionRun(parts).run(request)))
+
+
+@cli.command()
+@click.option("--dry-run", is_flag=True, help="Change nothing, neither here nor at the broker.")
+@click.option("--init-db", "create", is_flag=True, help="Create or upgrade the tables first.")
+@JSON
+def reconcile(dry_run: bool, create: bool, as_json: bool) -> None:
+    """Compare books and broker, repair what evidence explains, and print the plan with its reasons."""
+    from gambler_ai.trading.shutdown import Shutdown
+
+    shutdown = Shutdown()
+    shutdown.install()
+    _reconcile(shutdown, create, dry_run, as_json)
+
+
+def _reconcile(shutdown: Any, create: bool, dry_run: bool, as_json: bool) -> None:
+    from gambler_ai.face import plan_table, progress_line
+    from gambler_ai.trading.session_run import SessionRun
+
+    parts = _parts(shutdown, create, progress_line)
+    code, report = SessionRun(parts).reconcile(dry_run=dry_run)
+    _answer(report, as_json, lambda: plan_table(report, dry_run=dry_run))
+    sys.exit(_ended(shutdown, code))
+
+
+def _ended(shutdown: Any, code: int) -> int:
+    from gambler_ai.trading.shutdown import EXIT_DIRTY
+
+    return EXIT_DIRTY if shutdown.aborted else code
+
+
+def _parts(shutdown: Any, create: bool, announce: Any, show_report: Any = lambda _report: None) -> Any:
+    from gambler_ai.logs import configure
+    from gambler_ai.wiring import build
+
+    settings = _settings()
+    configure(settings.log_level)
+    parts = build(settings, shutdown, announce, show_report)
+    parts.create_tables = parts.create_tables or create
+    return parts
+
+
+@cli.command()
+@JSON
+def status(as_json: bool) -> None:
+    """What the books say now: session, halts, orders in doubt, blocks and their way out."""
+    from gambler_ai.face import print_status, status_of
+
+    with _reader() as (reader, settings):
+        answer = status_of(reader, settings.data_dir, settings.account_label)
+    _answer(answer, as_json, lambda: print_status(answer))
+
+
+@cli.command()
+@click.option("--all", "every", is_flag=True, help="Closed ones too.")
+@JSON
+def positions(every: bool, as_json: bool) -> None:
+    """Open positions by symbol and owner."""
+    _list("positions", as_json, lambda reader: reader.positions(every=every))
+
+
+@cli.command()
+@click.option("--open", "open_only", is_flag=True, help="Only orders that are not final.")
+@JSON
+def orders(open_only: bool, as_json: bool) -> None:
+    """Every order, with our status and the broker's."""
+    _list("orders", as_json, lambda reader: reader.orders(open_only=open_only))
+
+
+@cli.command()
+@JSON
+def fills(as_json: bool) -> None:
+    """Every execution, as an interval of its order."""
+    from gambler_ai.face import fill_rows
+
+    _list("fills", as_json, lambda reader: fill_rows(reader.fills()))
+
+
+@cli.command()
+@JSON
+def sessions(as_json: bool) -> None:
+    """Every session, oldest first."""
+    _list("sessions", as_json, lambda reader: reader.sessions())
+
+
+@cli.command()
+@JSON
+def account(as_json: bool) -> None:
+    """The account this database is bound to, with its last known amounts."""
+    from gambler_ai.face import account_of, print_pairs
+
+    with _reader() as (reader, _settings_):
+        answer = account_of(reader)
+    _answer(answer, as_json, lambda: print_pairs(answer))
+
+
+@cli.group()
+def journal() -> None:
+    """The append-only journal: read it, check it, write it out."""
+
+
+@journal.command("tail")
+@click.option("-n", "count", default=20, show_default=True, type=click.IntRange(1, 100_000))
+@JSON
+def journal_tail(count: int, as_json: bool) -> None:
+    """The last rows."""
+    _list("journal", as_json, lambda reader: reader.journal(count))
+
+
+@journal.command("verify")
+@JSON
+def journal_verify(as_json: bool) -> None:
+    """Check the hash chain, rebuild orders, fills and positions from it, and compare. Exit 5 when anything differs."""
+    from gambler_ai.face import print_verdict, progress_rows, verdict_of
+    from gambler_ai.storage import schema
+    from gambler_ai.storage.database import Database
+    from gambler_ai.storage.records import find_account
+    from gambler_ai.storage.verify import verify
+
+    settings = _settings()
+    database = _existing(Database(settings.database_url))
+    schema.check(database)
+    found = find_account(database, settings.account_label)
+    if found is None:
+        raise UsageError(f"no account is bound to the label {settings.account_label!r} in {database.shown}")
+    verdict = verify(database, found, progress_rows)
+    answer = verdict_of(verdict)
+    _answer(answer, as_json, lambda: print_verdict(answer))
+    sys.exit(0 if verdict.ok else 5)
+
+
+@journal.command("head")
+@JSON
+def journal_head(as_json: bool) -> None:
+    """The chain's last number and hash; keep it elsewhere and a cut tail will show."""
+    with _reader() as (reader, _settings_):
+        found = reader.account()
+    answer = {"seq": found["seq"] if found else 0, "hash": found["hash"] if found else None}
+    _answer(answer, as_json, lambda: click.echo(f"{answer['seq']} {answer['hash']}"))
+
+
+@journal.command("export")
+def journal_export() -> None:
+    """Every row as a line of JSON."""
+    with _reader() as (reader, _settings_):
+        seq = 0
+        while rows := reader.journal_after(seq, 1000):
+            for row in rows:
+                click.echo(json.dumps(row, ensure_ascii=False))
+            seq = rows[-1]["seq"]
+
+
+@cli.group()
+def exchange() -> None:
+    """The local, Alpaca-compatible exchange."""
+
+
+@exchange.command("serve")
+@click.option("--port", default=8765, show_default=True, type=click.IntRange(0, 65535), help="0 takes a free one.")
+@click.option("--state", default=":memory:", metavar="FILE", help="SQLite file that survives restarts. [memory]")
+@click.option("--market", default="synthetic:7", show_default=True, metavar="KIND", help="synthetic:SEED or tape:DIR.")
+@click.option("--start", metavar="ISO", help="First exchange time of a new state; default the next session's open.")
+@click.option("--speed", default="1", show_default=True, metavar="X", help="A factor, or max, paced, manual.")
+@click.option("--seed", default=0, show_default=True, help="Of ids and partial fills.")
+@click.option("--partial-fill-rate", default="0.1", show_default=True, help="How often a fill is partial, 0 to 1.")
+@click.option("--night", type=click.Choice(["skip", "run"]), default="skip", show_default=True)
+@click.option("--idle-exit", "idle_exit_s", type=float, metavar="S", help="End after so many idle seconds.")
+@click.option("--lab-token-file", type=click.Path(path_type=Path), help="Opens the lab to holders of this token.")
+@click.option("--port-file", type=click.Path(path_type=Path), help="Write {port, pid} there once it listens.")
+def exchange_serve(**flags: Any) -> None:
+    """Run the exchange on 127.0.0.1 until SIGTERM."""
+    from gambler_ai.face import serve_options
+    from gambler_ai.paper_exchange.server import serve
+
+    serve(serve_options(flags))
+
+
+@exchange.command("stop")
+def exchange_stop() -> None:
+    """End the local exchange of the data directory."""
+    from gambler_ai.paper_exchange.local import stop
+
+    click.echo("stopped" if stop(_settings().data_dir) else "no local exchange runs here")
+
+
+@exchange.command("status")
+@JSON
+def exchange_status(as_json: bool) -> None:
+    """Whether the local exchange of the data directory runs, and where."""
+    from gambler_ai.face import print_pairs
+    from gambler_ai.paper_exchange.local import status as look
+
+    answer = look(_settings().data_dir)
+    _answer(answer, as_json, lambda: print_pairs(answer))
+
+
+@cli.command("crash-points")
+@JSON
+def crash_points(as_json: bool) -> None:
+    """Named points where a test may end the process (GAMBLER_TEST=1 GAMBLER_CRASH_AT=point[:n])."""
+    from gambler_ai.crashpoints import POINTS
+    from gambler_ai.face import print_pairs
+
+    answer = [{"point": name, "meaning": meaning} for name, meaning in POINTS.items()]
+    _answer(answer, as_json, lambda: print_pairs(POINTS))
+
+
+def _settings() -> "Settings":
+    from gambler_ai.config import read_settings
+
+    return read_settings()
+
+
+class _reader:  # noqa: N801 - used as a function in `with`
+    """The database opened for reading, with the settings it came from."""
+
+    def __enter__(self) -> "tuple[Reader, Settings]":
+        from gambler_ai.storage.reading import Reader
+
+        settings = _settings()
+        self._reader = Reader(settings.database_url, settings.account_label)
+        return self._reader, settings
+
+    def __exit__(self, *_error: object) -> None:
+        self._reader.close()
+
+
+def _existing(database: Any) -> Any:
+    if not database.exists:
+        from gambler_ai.errors import StoredStateUnsafe
+
+        raise StoredStateUnsafe(f"there is no database at {database.file} yet; run `gambler init-db`")
+    return database
+
+
+def _list(name: str, as_json: bool, read: "Callable[[Reader], list[dict[str, Any]]]") -> None:
+    with _reader() as (reader, _settings_):
+        rows = read(reader)
+    from gambler_ai.face import print_table
+
+    _answer(rows, as_json, lambda: print_table(name, rows))
+
+
+def _answer(answer: Any, as_json: bool, show: Callable[[], None]) -> None:
+    if as_json:
+        click.echo(json.dumps(answer, indent=2, ensure_ascii=False))
+    else:
+        show()
+
+
+def _params(texts: tuple[str, ...]) -> dict[str, str]:
+    result = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals or not name:
+            raise UsageError(f"--param {text!r}: write name=value, like --param fast=5")
+        result[name.strip()] = value.strip()
+    return result
+
+
+def _minutes(text: str | None) -> Any:
+    if text is None:
+        return None
+    from gambler_ai.domain.money import amount
+
+    try:
+        return amount(text)
+    except ValueError:
+        raise UsageError(f"--duration {text!r}: write minutes, like --duration 120") from None

@@ -1,0 +1,222 @@
+"""Settings: one frozen object, read once: gambler.toml, overridden by environment, overridden by flags."""
+
+import os
+import re
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+from typing import Any
+
+from gambler_ai.errors import UsageError
+from gambler_ai.logs import hide
+
+FILE = "gambler.toml"
+_SYMBOL = re.compile(r"[A-Z][A-Z0-9]{0,9}([./][A-Z0-9]{1,6})?")
+_LABEL = re.compile(r"[A-Za-z0-9_-]{1,32}")
+_KEYS = {
+    "key_id": ("APCA_API_KEY_ID", "ALPACA_API_KEY"),
+    "secret_key": ("APCA_API_SECRET_KEY", "ALPACA_SECRET_KEY"),
+}
+_PLAIN = {
+    "base_url": "APCA_API_BASE_URL",
+    "data_url": "APCA_API_DATA_URL",
+    "stream_url": "APCA_API_STREAM_URL",
+    "database_url": "GAMBLER_DATABASE_URL",
+    "data_dir": "GAMBLER_DATA_DIR",
+    "account_label": "GAMBLER_ACCOUNT_LABEL",
+    "symbols": "GAMBLER_SYMBOLS",
+    "log_level": "GAMBLER_LOG_LEVEL",
+    "settle_s": "GAMBLER_SETTLE_S",
+    "confirm_span_s": "GAMBLER_CONFIRM_SPAN_S",
+    "confirm_rounds": "GAMBLER_CONFIRM_ROUNDS",
+    "look_every_s": "GAMBLER_LOOK_EVERY_S",
+    "signal_ttl_s": "GAMBLER_SIGNAL_TTL_S",
+}
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Settings:
+    """Everything a run depends on. `key_id` None = no keys: the local exchange of `data_dir` is used.
+
+    Seconds: `settle_s` before an order that cannot be found counts as absent; `confirm_span_s` and `confirm_rounds` before
+    a difference without evidence is believed; `look_every_s` between looks beside the session; `signal_ttl_s` exchange
+    seconds after its bar in which a signal may still be traded.
+    """
+
+    data_dir: Path
+    database_url: str
+    account_label: str
+    symbols: tuple[str, ...]
+    key_id: str | None
+    secret_key: str | None
+    base_url: str | None
+    data_url: str | None
+    stream_url: str | None
+    log_level: str
+    settle_s: float
+    confirm_span_s: float
+    confirm_rounds: int
+    look_every_s: float
+    signal_ttl_s: float
+    default_database: bool
+
+    def __repr__(self) -> str:
+        return f"Settings(account_label={self.account_label!r}, data_dir={str(self.data_dir)!r})"
+
+
+DEFAULTS: dict[str, str] = {
+    "account_label": "default",
+    "symbols": "SPY",
+    "log_level": "info",
+    "settle_s": "60",
+    "confirm_span_s": "20",
+    "confirm_rounds": "3",
+    "look_every_s": "60",
+    "signal_ttl_s": "120",
+}
+
+
+def read_settings(
+    environ: Mapping[str, str] | None = None,
+    directory: Path | None = None,
+    flags: Mapping[str, str | None] | None = None,
+) -> Settings:
+    """Read and check everything; raises one UsageError that lists all problems."""
+    environ = os.environ if environ is None else environ
+    problems: list[str] = []
+    values: dict[str, str] = dict(DEFAULTS)
+    values |= _from_file((directory or Path.cwd()) / FILE, problems)
+    for name, variable in _PLAIN.items():
+        if environ.get(variable):
+            values[name] = environ[variable]
+    for name, variables in _KEYS.items():
+        found = {environ[v] for v in variables if environ.get(v)}
+        if len(found) > 1:
+            problems.append(f"{' and '.join(variables)} are both set and differ; keep one")
+        elif found:
+            values[name] = found.pop()
+    values |= {name: value for name, value in (flags or {}).items() if value is not None}
+    for name in _KEYS:
+        hide(values.get(name, ""))
+    settings = _checked(values, problems)
+    if problems or settings is None:
+        raise UsageError("the settings are not usable:\n" + "\n".join(f"  - {problem}" for problem in problems))
+    return settings
+
+
+def _from_file(path: Path, problems: list[str]) -> dict[str, str]:
+    if not path.exists():
+        return {}
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        problems.append(f"{path}: {error}")
+        return {}
+    unknown = sorted(set(content) - set(_PLAIN))
+    if unknown:
+        problems.append(f"{path}: unknown settings {', '.join(unknown)}; known: {', '.join(sorted(_PLAIN))}")
+    return {
+        name: ",".join(map(str, value)) if isinstance(value, list) else str(value)
+        for name, value in content.items()
+        if name in _PLAIN
+    }
+
+
+def parse_symbols(text: str) -> tuple[str, ...]:
+    """`AAPL,MSFT` as symbols, in order. Raises UsageError that says which part is wrong."""
+    parts = [part.strip().upper() for part in text.split(",")]
+    if not text.strip() or "" in parts:
+        raise UsageError(f"the symbol list {text!r} has an empty part; write symbols like SPY,AAPL,MSFT")
+    wrong = [part for part in parts if not _SYMBOL.fullmatch(part)]
+    if wrong:
+        raise UsageError(f"{', '.join(map(repr, wrong))} in {text!r} is not a symbol; write symbols like SPY,AAPL,MSFT")
+    double = sorted({part for part in parts if parts.count(part) > 1})
+    if double:
+        raise UsageError(f"{', '.join(double)} stands twice in {text!r}")
+    return tuple(parts)
+
+
+def _checked(values: Mapping[str, str], problems: list[str]) -> Settings | None:
+    def take(name: str, read: Callable[[str], Any]) -> Any:
+        try:
+            return read(values[name])
+        except UsageError as error:
+            problems.append(str(error))
+        except (ValueError, InvalidOperation):
+            problems.append(f"{_PLAIN.get(name, name)}={values[name]!r}: {_EXPECTED.get(name, 'not a valid value')}")
+        return None
+
+    data_dir = Path(values["data_dir"]).expanduser().absolute() if values.get("data_dir") else _default_data_dir()
+    explicit = values.get("database_url")
+    if bool(values.get("key_id")) != bool(values.get("secret_key")):
+        have, lack = ("key_id", "secret_key") if values.get("key_id") else ("secret_key", "key_id")
+        problems.append(f"{_KEYS[have][0]} is set, but {_KEYS[lack][0]} is not; set both, or neither")
+    settings = Settings(
+        data_dir=data_dir,
+        database_url=explicit or f"sqlite:///{data_dir / 'gambler.db'}",
+        account_label=take("account_label", _label),
+        symbols=take("symbols", parse_symbols),
+        key_id=values.get("key_id"),
+        secret_key=values.get("secret_key"),
+        base_url=values.get("base_url"),
+        data_url=values.get("data_url"),
+        stream_url=values.get("stream_url"),
+        log_level=take("log_level", _level),
+        settle_s=take("settle_s", _seconds),
+        confirm_span_s=take("confirm_span_s", _seconds),
+        confirm_rounds=take("confirm_rounds", _count),
+        look_every_s=take("look_every_s", _seconds),
+        signal_ttl_s=take("signal_ttl_s", _seconds),
+        default_database=not explicit,
+    )
+    return None if problems else settings
+
+
+_EXPECTED = {
+    "account_label": "1 to 32 letters, digits, _ or -",
+    "log_level": "debug, info, warning or error",
+    "confirm_rounds": "a whole number from 1 to 100",
+} | dict.fromkeys(("settle_s", "confirm_span_s", "look_every_s", "signal_ttl_s"), "a number of seconds from 0 to 86400")
+
+
+def _label(text: str) -> str:
+    if not _LABEL.fullmatch(text):
+        raise ValueError(text)
+    return text
+
+
+def _level(text: str) -> str:
+    if text.lower() not in ("debug", "info", "warning", "error"):
+        raise ValueError(text)
+    return text.lower()
+
+
+def _seconds(text: str) -> float:
+    seconds = Decimal(text)
+    if not 0 <= seconds <= 86400:
+        raise ValueError(text)
+    return float(seconds)
+
+
+def _count(text: str) -> int:
+    number = int(text)
+    if not 1 <= number <= 100:
+        raise ValueError(text)
+    return number
+
+
+def _default_data_dir() -> Path:
+    from platformdirs import user_data_path
+
+    return user_data_path("gambler_ai", appauthor=False)
+
+
+def setting_names() -> list[str]:
+    """Every environment variable that is read, for the documentation's test."""
+    return sorted({*_PLAIN.values(), *(name for names in _KEYS.values() for name in names)})
+
+
+def field_names() -> list[str]:
+    return [field.name for field in fields(Settings)]

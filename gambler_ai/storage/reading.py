@@ -1,0 +1,184 @@
+"""What the database says, for people and scripts: plain reads through the bare driver, so that `status` feels instant.
+
+Never creates, locks or changes anything. Amounts come out as text and times as UTC ISO with Z, as in every JSON of ours.
+"""
+
+import contextlib
+import json
+import sqlite3
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from gambler_ai.errors import DatabaseUnavailable, StoredStateUnsafe, UsageError
+
+Row = dict[str, Any]
+
+_ORDERS = (
+    "client_order_id, broker_order_id, session_id, owner, role, symbol, side, type, time_in_force, qty, limit_price, "
+    "stop_price, status, broker_status, filled_qty, filled_avg_price, created_at, updated_at"
+)
+_POSITIONS = (
+    "account_id AS account, symbol, owner, origin, quantity AS qty, entry_price, stop_loss, take_profit, status, "
+    "entry_time AS opened_at, exit_time AS closed_at, exit_price, exit_reason, pnl, position_id"
+)
+_SESSIONS = (
+    "session_id, status, start_time, end_time, initial_capital, final_capital, symbols, parameters, strategy, ends_at"
+)
+
+
+class Reader:
+    """Reads of one database and one account label. Raises StoredStateUnsafe when there is nothing to read from."""
+
+    def __init__(self, url: str, label: str) -> None:
+        self._label = label
+        self._sqlite = url.startswith("sqlite")
+        self._connection = _open_sqlite(url) if self._sqlite else _open_postgresql(url)
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def query(self, sql: str, *values: Any) -> list[Row]:
+        """Rows as dictionaries; `?` marks a value on both databases."""
+        cursor = self._connection.cursor()
+        try:
+            cursor.execute(sql if self._sqlite else sql.replace("%", "%%").replace("?", "%s"), values)
+        except sqlite3.Error as error:
+            raise _unreadable(error) from error
+        except Exception as error:  # psycopg2's errors, without importing it for SQLite users
+            if type(error).__module__.startswith("psycopg2"):
+                raise _unreadable(error) from error
+            raise
+        names = [column[0] for column in cursor.description]
+        return [{name: _plain(value) for name, value in zip(names, row, strict=True)} for row in cursor.fetchall()]
+
+    def account(self) -> Row | None:
+        """The account bound to the label, with its newest snapshot's amounts."""
+        found = self.query("SELECT * FROM accounts WHERE label = ?", self._label)
+        if not found:
+            return None
+        latest = self.query(
+            "SELECT equity, cash, buying_power, at FROM account_snapshots WHERE account_id = ? ORDER BY seq DESC LIMIT 1",
+            found[0]["account_id"],
+        )
+        empty = {"equity": None, "cash": None, "buying_power": None, "at": None}
+        return {**found[0], **(latest[0] if latest else empty)}
+
+    def _id(self) -> str:
+        found = self.query("SELECT account_id FROM accounts WHERE label = ?", self._label)
+        return found[0]["account_id"] if found else ""
+
+    def orders(self, *, open_only: bool = False) -> list[Row]:
+        where = " AND status IN ('PLANNED', 'SENDING', 'IN_DOUBT', 'WORKING')" if open_only else ""
+        return self.query(
+            f"SELECT {_ORDERS} FROM orders WHERE account_id = ?{where} ORDER BY created_at, client_order_id", self._id()
+        )
+
+    def fills(self) -> list[Row]:
+        return self.query(
+            "SELECT f.client_order_id, o.broker_order_id, o.symbol, o.side, f.cum_from, f.cum_to, f.price, f.at, "
+            "f.source, f.inferred, f.execution_id FROM fills f JOIN orders o ON o.account_id = f.account_id AND "
+            "o.client_order_id = f.client_order_id WHERE f.account_id = ? ORDER BY f.at, f.client_order_id, f.cum_from",
+            self._id(),
+        )
+
+    def positions(self, *, every: bool = False) -> list[Row]:
+        where = "" if every else " AND status <> 'closed'"
+        return self.query(
+            f"SELECT {_POSITIONS} FROM positions WHERE account_id = ?{where} ORDER BY entry_time, position_id",
+            self._id(),
+        )
+
+    def sessions(self) -> list[Row]:
+        found = self.query(
+            f"SELECT {_SESSIONS} FROM trading_sessions WHERE account_id = ? ORDER BY start_time", self._id()
+        )
+        return [
+            {**row, "symbols": json.loads(row["symbols"]), "parameters": json.loads(row["parameters"])} for row in found
+        ]
+
+    def halts(self) -> list[Row]:
+        return self.query(
+            "SELECT symbol, reason, raised_at, evidence FROM halts WHERE account_id = ? AND lifted_at IS NULL "
+            "ORDER BY raised_seq",
+            self._id(),
+        )
+
+    def snapshots(self) -> list[Row]:
+        """Equity and cash over time, oldest first."""
+        return self.query(
+            "SELECT at, equity, cash, session_id FROM account_snapshots WHERE account_id = ? ORDER BY seq", self._id()
+        )
+
+    def journal(self, last: int) -> list[Row]:
+        found = self.query(
+            "SELECT * FROM order_journal WHERE account_id = ? ORDER BY seq DESC LIMIT ?", self._id(), last
+        )
+        return [{**row, "payload": json.loads(row["payload"])} for row in reversed(found)]
+
+    def journal_after(self, seq: int, limit: int) -> list[Row]:
+        return self.query(
+            "SELECT * FROM order_journal WHERE account_id = ? AND seq > ? ORDER BY seq LIMIT ?", self._id(), seq, limit
+        )
+
+    def last_report(self) -> Row | None:
+        found = self.query(
+            "SELECT report FROM recovery_reports WHERE account_id = ? ORDER BY seq DESC LIMIT 1", self._id()
+        )
+        return json.loads(found[0]["report"]) if found else None
+
+
+@contextlib.contextmanager
+def reading(url: str, label: str) -> Iterator[Reader]:
+    reader = Reader(url, label)
+    try:
+        yield reader
+    finally:
+        reader.close()
+
+
+def _open_sqlite(url: str) -> Any:
+    path = Path(url.partition("://")[2][1:])
+    if not path.exists():
+        if not path.parent.is_dir():
+            raise UsageError(f"the directory {path.parent} of the database does not exist")
+        raise StoredStateUnsafe(
+            f"there is no database at {path} yet; `gambler init-db` or the first `gambler run` makes it"
+        )
+    return sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=10)
+
+
+def _open_postgresql(url: str) -> Any:
+    import psycopg2
+
+    plain = "postgresql" + url[url.index("://") :]
+    try:
+        connection = psycopg2.connect(plain, connect_timeout=3, options="-c timezone=UTC")
+    except psycopg2.OperationalError as error:
+        raise DatabaseUnavailable(f"the database does not answer: {' '.join(str(error).split())}") from error
+    connection.set_session(readonly=True, autocommit=True)
+    return connection
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Decimal):
+        text = format(value, "f")
+        return (text.rstrip("0").rstrip(".") if "." in text else text) if value else "0"
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return value
+
+
+def _unreadable(error: Exception) -> StoredStateUnsafe | DatabaseUnavailable:
+    text = " ".join(str(error).split())
+    if "no such table" in text or "does not exist" in text:
+        return StoredStateUnsafe("the database has no tables of ours yet; run `gambler init-db`")
+    if "malformed" in text or "not a database" in text:
+        return StoredStateUnsafe(f"the file is not a sound SQLite database ({text}); it was left untouched")
+    return DatabaseUnavailable(f"the database cannot be read: {text}")
+
+
+def sequence_of(rows: Sequence[Row], names: Sequence[str]) -> list[list[Any]]:
+    return [[row[name] for name in names] for row in rows]

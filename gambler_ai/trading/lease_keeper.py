@@ -1,0 +1,61 @@
+"""Renewing the lease: a small thread on its own connection, only while the loop itself makes progress."""
+
+import threading
+from collections.abc import Callable
+
+from gambler_ai.clock import Clock
+from gambler_ai.errors import DatabaseUnavailable, Fenced
+from gambler_ai.logs import get_logger
+from gambler_ai.storage import lease
+from gambler_ai.storage.database import Database
+from gambler_ai.trading.loop import Progress
+
+log = get_logger("lease")
+
+RENEW_EVERY_S = 5.0
+STUCK_AFTER_S = 30.0
+
+
+class LeaseKeeper:
+    """`on_fenced` is called once, from the keeper's thread, when another process has taken over."""
+
+    def __init__(
+        self,
+        database: Database,
+        account_id: str,
+        token: int,
+        clock: Clock,
+        progress: Progress,
+        on_fenced: Callable[[], None],
+    ) -> None:
+        self._database = database
+        self._account_id = account_id
+        self._token = token
+        self._clock = clock
+        self._progress = progress
+        self._on_fenced = on_fenced
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="lease", daemon=True)
+
+    def start(self) -> None:
+        self._progress.at = self._clock.monotonic()
+        self._thread.start()
+
+    def _run(self) -> None:
+        while not self._ended.wait(RENEW_EVERY_S):
+            if self._clock.monotonic() - self._progress.at > STUCK_AFTER_S:
+                log.warning("lease.not_renewed", why="the loop makes no progress")
+                continue
+            try:
+                lease.renew(self._database, self._account_id, self._token, self._clock)
+            except Fenced as error:
+                log.error("lease.lost", why=str(error))
+                self._on_fenced()
+                return
+            except DatabaseUnavailable as error:
+                log.warning("lease.not_renewed", why=str(error))
+
+    def end(self) -> None:
+        """Stop renewing; the lease itself is released by whoever took it."""
+        self._ended.set()
+        self._thread.join(timeout=2)

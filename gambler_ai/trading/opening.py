@@ -1,0 +1,202 @@
+"""Opening an account's books: who are we at the broker, may we write, is what is stored whole."""
+
+import json
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from gambler_ai.broker.gateway import BrokerAccount, Gateway
+from gambler_ai.clock import Clock
+from gambler_ai.crashpoints import crashpoint
+from gambler_ai.errors import (
+    AccountHeld,
+    BrokerRefusesUs,
+    BrokerUnreachable,
+    DatabaseUnavailable,
+    RateLimited,
+    StoredStateUnsafe,
+)
+from gambler_ai.logs import get_logger
+from gambler_ai.storage import lease, schema
+from gambler_ai.storage.database import Database
+from gambler_ai.storage.journal import Head, Ledger
+from gambler_ai.storage.records import Records, StoredAccount, find_account
+from gambler_ai.storage.verify import verify
+from gambler_ai.storage.writes import Writes, bind_account
+from gambler_ai.trading.emergency_stop import EmergencyStopFile
+from gambler_ai.trading.order_desk import StopFlag
+from gambler_ai.trading.recovery import Before, Steps
+from gambler_ai.trading.state_manager import StateManager
+
+log = get_logger("opening")
+
+PATIENCE_S = 30.0
+FIRST_WAIT_S = 0.5
+
+
+class StoppedEarly(Exception):
+    """A signal came before anything was traded; nothing needs to be undone."""
+
+
+@dataclass(frozen=True, slots=True)
+class OpenBooks:
+    """An account whose lease is ours and whose chain was verified."""
+
+    account: StoredAccount
+    token: int
+    state: StateManager
+    before: Before
+    at_broker: BrokerAccount
+
+
+def open_database(database: Database, clock: Clock, stop: StopFlag, *, create: bool) -> None:
+    """Reach the database (30 s of visible waiting), and check or, with `create`, make its tables."""
+    waited = 0.0
+    while True:
+        try:
+            if create:
+                schema.upgrade(database)
+            schema.check(database)
+            return
+        except DatabaseUnavailable as error:
+            waited = _wait_more(clock, stop, waited, "database", error)
+
+
+def meet_broker(gateway: Gateway, clock: Clock, stop: StopFlag) -> BrokerAccount:
+    """The account these keys open, with 30 s of visible waiting. Raises BrokerRefusesUs for anything but a paper
+    account (its number begins with PA)."""
+    waited = 0.0
+    while True:
+        try:
+            account = gateway.account()
+            clock.observe(gateway.clock().now)
+            break
+        except (BrokerUnreachable, RateLimited) as error:
+            waited = _wait_more(clock, stop, waited, "broker", error)
+    if not account.number.startswith("PA"):
+        raise BrokerRefusesUs(f"account {account.number} is not a paper account; this program trades paper only")
+    return account
+
+
+def _wait_more(clock: Clock, stop: StopFlag, waited: float, what: str, error: Exception) -> float:
+    if waited >= PATIENCE_S:
+        raise error
+    if not waited:
+        log.warning(f"{what}.waiting", seconds=PATIENCE_S, why=str(error))
+    wait = min(FIRST_WAIT_S * (1 + waited), PATIENCE_S - waited, 5.0)
+    end = clock.monotonic() + wait
+    while (left := end - clock.monotonic()) > 0:
+        if stop.is_set():
+            raise StoppedEarly from error
+        clock.sleep(min(left, 0.2))
+    return waited + wait
+
+
+def open_books(
+    database: Database,
+    gateway: Gateway,
+    clock: Clock,
+    stop: StopFlag,
+    steps: Steps,
+    *,
+    label: str,
+    endpoint: str,
+    data_dir: Path,
+    holder: lease.Holder,
+) -> OpenBooks:
+    """Bind the account, take its lease, verify its chain, load its book. A crash anywhere leaves either nothing or a
+    lease that the next start sees is held by a dead process."""
+    with steps.step("meet the broker"):
+        at_broker = meet_broker(gateway, clock, stop)
+    with steps.step("take the lease"):
+        if not database.lock_for_life():
+            known = find_account(database, label)
+            raise AccountHeld(
+                lease.held_message(known)
+                if known
+                else "another process uses this database; only one may trade with it. Stop that one first"
+            )
+        crashpoint("account.before_bind")
+        account = bind_account(database, label, at_broker.account_id, at_broker.number, endpoint, clock)
+        crashpoint("account.after_bind")
+        token = _take_lease(database, account, holder, clock, stop)
+    records = Records(database, account.account_id)
+    with steps.step("verify the journal"):
+        known_head = HeadFile(data_dir, label)
+        _verify_tail(database, account, known_head)
+    with steps.step("load the books"):
+        before = _before(records, account)
+        book = records.load_book()
+        ledger = Ledger(database, account.account_id, clock, book, token, account.head)
+    state = StateManager(
+        ledger, records, Writes(database, account.account_id), clock, EmergencyStopFile.of(data_dir, label).reason
+    )
+    return OpenBooks(account, token, state, before, at_broker)
+
+
+def _take_lease(database: Database, account: StoredAccount, holder: lease.Holder, clock: Clock, stop: StopFlag) -> int:
+    now = lease.database_time(database, clock)
+    free_at = lease.must_wait_until(account, database, now)
+    if free_at is not None and account.lease_expires_at is not None and now < account.lease_expires_at:
+        raise AccountHeld(lease.held_message(account))
+    while free_at is not None and (left := (free_at - lease.database_time(database, clock)).total_seconds()) > 0:
+        if stop.is_set():
+            raise StoppedEarly
+        clock.sleep(min(left, 0.2))
+    crashpoint("lease.before_take")
+    token = lease.take(database, account, holder, clock)
+    crashpoint("lease.after_take")
+    return token
+
+
+@dataclass(frozen=True, slots=True)
+class HeadFile:
+    """The chain's head kept outside the database, so that a cut tail or a rewritten chain shows."""
+
+    data_dir: Path
+    label: str
+
+    @property
+    def path(self) -> Path:
+        return self.data_dir / f"{self.label}.journal-head.json"
+
+    def read(self, account_id: str) -> Head | None:
+        try:
+            content = json.loads(self.path.read_text(encoding="utf-8"))
+            return Head(content["seq"], content["hash"]) if content["account_id"] == account_id else None
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            log.warning("head_file.unreadable", path=str(self.path), error=str(error))
+            return None
+
+    def write(self, account_id: str, head: Head) -> None:
+        """Replace the file in one step; a crash leaves the old or the new."""
+        temporary = self.path.with_suffix(".tmp")
+        content = {"account_id": account_id, "seq": head.seq, "hash": head.hash}
+        temporary.write_text(json.dumps(content) + "\n", encoding="utf-8")
+        temporary.replace(self.path)
+
+
+def _verify_tail(database: Database, account: StoredAccount, file: HeadFile) -> None:
+    since = file.read(account.account_id)
+    if since is not None and since.seq > account.head.seq:
+        log.warning("journal.shorter_than_known", stored=account.head.seq, known=since.seq, hint="an old backup?")
+        since = None
+    verdict = verify(database, account, since=since, rebuild=False)
+    if verdict.first_bad_seq is not None:
+        raise StoredStateUnsafe(
+            f"the journal of account {account.label} is broken at row {verdict.first_bad_seq}: rows were changed or "
+            "removed. Nothing was sent. `gambler journal verify` tells more; RECOVERY_GUIDE.md says what to do"
+        )
+    file.write(account.account_id, verdict.head)
+
+
+def _before(records: Records, account: StoredAccount) -> Before:
+    last: datetime | None = records.last_journal_at(account.head.seq)
+    snapshot = records.last_snapshot()
+    return Before(
+        last_alive=last or account.bound_at,
+        equity=snapshot["equity"] if snapshot else None,
+        cash=snapshot["cash"] if snapshot else None,
+    )

@@ -1,0 +1,193 @@
+"""Recovery: the one way a session starts, after a clean stop as after kill -9.
+
+Every step is named, timed and in the report. Everything it does is idempotent, so that a crash in the middle of
+recovery is just another crash: the second of two recoveries sends nothing and writes only its report.
+"""
+
+import contextlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from gambler_ai.broker.gateway import BrokerAccount
+from gambler_ai.clock import Clock
+from gambler_ai.domain import facts as kinds
+from gambler_ai.domain.fills import Fill
+from gambler_ai.domain.market import iso
+from gambler_ai.domain.money import text
+from gambler_ai.domain.reconciliation import Action
+from gambler_ai.errors import BrokerUnreachable, RateLimited
+from gambler_ai.logs import get_logger
+from gambler_ai.trading.in_doubt import InDoubt
+from gambler_ai.trading.order_desk import OrderDesk, StopFlag
+from gambler_ai.trading.position_reconciler import PositionReconciler, Round
+from gambler_ai.trading.state_manager import StateManager
+
+log = get_logger("recovery")
+
+MAX_ROUNDS = 3
+READ_TRIES = 5
+
+
+@dataclass
+class Steps:
+    """Seconds per named step, in order."""
+
+    clock: Clock
+    done: list[tuple[str, float]] = field(default_factory=list)
+    announce: Callable[[str], None] = lambda _name: None
+
+    @contextlib.contextmanager
+    def step(self, name: str) -> Iterator[None]:
+        self.announce(name)
+        started = self.clock.monotonic()
+        try:
+            yield
+        finally:
+            self.done.append((name, round(self.clock.monotonic() - started, 3)))
+
+
+@dataclass(frozen=True, slots=True)
+class Before:
+    """What the books said when we came up: when they were last written, and the account's last known amounts."""
+
+    last_alive: datetime
+    equity: Decimal | None
+    cash: Decimal | None
+
+
+@dataclass
+class Recovery:
+    """`wait_for_confirmations` = stay until every difference is explained, imported or halted (`--reconcile-only`);
+    otherwise such symbols stay blocked and are confirmed beside the session."""
+
+    state: StateManager
+    desk: OrderDesk
+    in_doubt: InDoubt
+    reconciler: PositionReconciler
+    clock: Clock
+    stop: StopFlag
+    steps: Steps
+    before: Before
+    wait_for_confirmations: bool = False
+    applied: list[Action] = field(default_factory=list)
+    settled: list[str] = field(default_factory=list)
+
+    def run(self) -> Round:
+        """Look, settle what is in doubt, apply what is explained, and prove it: the last round changes nothing.
+
+        Raises BrokerUnreachable when the broker cannot be read completely; then nothing was concluded from it.
+        """
+        doubtful = [order.client_order_id for order in self.in_doubt.orders()]
+        with self.steps.step("settle what is in doubt"):
+            if not self.reconciler.dry_run:
+                self.in_doubt.settle()
+        with self.steps.step("look and apply"):
+            last = self._round()
+        with self.steps.step("prove"):
+            last = self._prove(last)
+        if self.wait_for_confirmations and not self.reconciler.dry_run:
+            with self.steps.step("confirm what nothing explains"):
+                last = self._confirm(last)
+        for order_id in doubtful:
+            order = self.state.book.order(order_id)
+            if order is not None:
+                self.settled.append(f"{order_id} -> {order.status}")
+        return last
+
+    def _round(self) -> Round:
+        for attempt in range(READ_TRIES):
+            try:
+                done = self.reconciler.round()
+                break
+            except (BrokerUnreachable, RateLimited) as error:
+                if attempt == READ_TRIES - 1 or self.stop.is_set():
+                    raise
+                log.warning("recovery.read_failed", error=str(error), attempt=attempt + 1)
+                self.clock.sleep(min(0.5 * 2**attempt, 5.0))
+        self.applied += done.applied
+        return done
+
+    def _prove(self, last: Round) -> Round:
+        for _ in range(MAX_ROUNDS):
+            if self.stop.is_set() or self.reconciler.dry_run:
+                return last
+            last = self._round()
+            if not last.changed and not last.plan.unsteady:
+                return last
+        log.warning("recovery.world_keeps_moving", rounds=MAX_ROUNDS)
+        return last
+
+    def _confirm(self, last: Round) -> Round:
+        rules = self.reconciler.confirmations
+        wait = max(0.2, rules.span_s / max(1, rules.rounds - 1))
+        limit = self.clock.monotonic() + 2 * rules.span_s + self.in_doubt.settle_s + 30
+        while (last.pending or self.in_doubt.orders()) and not self.stop.is_set():
+            if self.clock.monotonic() > limit:
+                return last
+            self._nap(wait)
+            self.in_doubt.settle()
+            last = self._round()
+        return last
+
+    def _nap(self, seconds: float) -> None:
+        end = self.clock.monotonic() + seconds
+        while not self.stop.is_set() and (left := end - self.clock.monotonic()) > 0:
+            self.clock.sleep(min(left, 0.2))
+
+    def report(self, last: Round, extra: dict[str, Any]) -> dict[str, Any]:
+        """ "While you were down", as JSON data: what happened, what was repaired, what is still blocked."""
+        account = last.sight.account
+        return {
+            "ok": not last.pending and not self.in_doubt.orders(),
+            "applied": [action.as_json() for action in self.applied],
+            "plan": [action.as_json() for action in (*self.applied, *_open_questions(last))],
+            "steps": [[name, seconds] for name, seconds in self.steps.done],
+            "report": {
+                "down_since": iso(self.before.last_alive),
+                "up_at": iso(last.sight.look.now),
+                "fills": [line for action in self.applied for line in _fill_lines(action)],
+                "settled": self.settled,
+                "still_in_doubt": [order.client_order_id for order in self.in_doubt.orders()],
+                "blocked": self.reconciler.blocks(),
+                "equity": _amount_change(self.before.equity, account.equity),
+                "cash": _amount_change(self.before.cash, account.cash),
+                **extra,
+            },
+        }
+
+
+def _amount_change(before: Decimal | None, now: Decimal) -> dict[str, str | None]:
+    return {
+        "before": None if before is None else text(before),
+        "now": text(now),
+        "change": None if before is None else text(now - before),
+    }
+
+
+def _fill_lines(action: Action) -> list[dict[str, str]]:
+    fills = [fact for fact in action.facts if fact.kind == kinds.FILL_BOOKED and isinstance(fact.subject, Fill)]
+    return [
+        {
+            "client_order_id": fact.client_order_id or "",
+            "symbol": action.symbol,
+            "side": fact.side or "",
+            "qty": text(fact.filled_qty or Decimal(0)),
+            "price": text(fact.filled_price or Decimal(0)),
+        }
+        for fact in fills
+    ]
+
+
+def _open_questions(last: Round) -> list[Action]:
+    return [
+        Action("?", d.symbol, "confirm difference", "books and broker differ; no evidence says why yet", d.evidence)
+        for d in last.plan.differences
+        if d in last.pending
+    ]
+
+
+def amounts_of(account: BrokerAccount) -> dict[str, str]:
+    return {"equity": text(account.equity), "cash": text(account.cash), "buying_power": text(account.buying_power)}

@@ -1,0 +1,148 @@
+"""Which session a run trades: a new one, or one to go on with; every contradiction is named before anything is sent."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from decimal import Decimal
+from random import Random
+
+from gambler_ai.broker.gateway import Gateway
+from gambler_ai.domain.orders import owner_slug
+from gambler_ai.domain.sessions import Session, SessionStatus
+from gambler_ai.errors import UsageError
+from gambler_ai.storage.records import Records
+from gambler_ai.strategies import loading
+from gambler_ai.strategies.base import Strategy
+
+LONGEST_MIN = Decimal(60 * 24 * 31)
+DEFAULT_STRATEGY = "sma_cross"
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What `gambler run` was asked for; None = not said. `resume` is a session id, or "" for the obvious one."""
+
+    symbols: tuple[str, ...] | None = None
+    strategy: str | None = None
+    params: Mapping[str, str] | None = None
+    duration_min: Decimal | None = None
+    resume: str | None = None
+
+    def check(self) -> None:
+        """Raise UsageError for what is wrong whatever the database says."""
+        duration = self.duration_min
+        if duration is not None and not 0 < duration <= LONGEST_MIN:
+            raise UsageError(f"--duration {duration}: write minutes, more than 0 and at most {LONGEST_MIN} (31 days)")
+        if self.resume is None:
+            loading.load(self.strategy or DEFAULT_STRATEGY, self.params or {})
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The session to trade, its strategy, and whether it is new to the database."""
+
+    session: Session
+    strategy: Strategy
+    is_new: bool
+
+
+def choose(
+    request: Request,
+    records: Records,
+    gateway: Gateway,
+    now: datetime,
+    default_symbols: tuple[str, ...],
+    chance: Random,
+) -> Choice:
+    """Raises UsageError for an unknown symbol, nothing to resume, or flags that contradict the stored session."""
+    if request.resume is None:
+        return _new(request, records, gateway, now, default_symbols, chance)
+    session = _to_resume(request.resume, records, now)
+    _refuse_contradictions(request, session)
+    ends_at = session.ends_at
+    if request.duration_min is not None:
+        ends_at = now + timedelta(minutes=float(request.duration_min))
+    strategy = loading.load(session.strategy, dict(session.params))
+    return Choice(replace(session, ends_at=ends_at), strategy, is_new=False)
+
+
+def _new(
+    request: Request,
+    records: Records,
+    gateway: Gateway,
+    now: datetime,
+    default_symbols: tuple[str, ...],
+    chance: Random,
+) -> Choice:
+    name = request.strategy or DEFAULT_STRATEGY
+    strategy = loading.load(name, request.params or {})
+    symbols = request.symbols or default_symbols
+    _check_symbols(symbols, gateway)
+    if request.duration_min is None:
+        ends_at = gateway.clock().next_close
+    else:
+        ends_at = now + timedelta(minutes=float(request.duration_min))
+    session = Session(
+        session_id=_new_id(now, records, chance),
+        account_id=records.account_id,
+        owner=owner_slug(name.rpartition(":")[2]),
+        strategy=name,
+        symbols=symbols,
+        params=tuple(loading.parameters(strategy).items()),
+        status=SessionStatus.ACTIVE,
+        start_time=now,
+        ends_at=ends_at,
+    )
+    return Choice(session, strategy, is_new=True)
+
+
+def _new_id(now: datetime, records: Records, chance: Random) -> str:
+    """Order ids hang on it, so it must differ from every session this account ever had, also in a lost database."""
+    while True:
+        session_id = f"s{now:%Y%m%d-%H%M%S}-{''.join(chance.choices('abcdefghjkmnpqrstvwxyz23456789', k=6))}"
+        if records.session(session_id) is None:
+            return session_id
+
+
+def _check_symbols(symbols: tuple[str, ...], gateway: Gateway) -> None:
+    unknown = [s for s in symbols if gateway.tradable(s) is None]
+    if unknown:
+        raise UsageError(f"the broker does not know {', '.join(unknown)}; correct --symbols")
+    closed = [s for s in symbols if gateway.tradable(s) is False]
+    if closed:
+        raise UsageError(f"{', '.join(closed)} cannot be traded at the broker now; leave it out of --symbols")
+
+
+def _to_resume(wanted: str, records: Records, now: datetime) -> Session:
+    if wanted:
+        session = records.session(wanted)
+        if session is None:
+            raise UsageError(f"there is no session {wanted}; `gambler sessions` lists them")
+        return session
+    crashed = records.sessions(SessionStatus.CRASHED)
+    if crashed:
+        return crashed[0]
+    for session in records.sessions(SessionStatus.STOPPED):
+        if session.ends_at > now:
+            return session
+    raise UsageError(
+        "there is nothing to resume: no crashed session, and no stopped one with time left. Run without --resume"
+    )
+
+
+def _refuse_contradictions(request: Request, session: Session) -> None:
+    wrong = []
+    if request.symbols is not None and set(request.symbols) != set(session.symbols):
+        wrong.append(f"symbols are {','.join(session.symbols)}, not {','.join(request.symbols)}")
+    if request.strategy is not None and request.strategy != session.strategy:
+        wrong.append(f"strategy is {session.strategy}, not {request.strategy}")
+    if request.params:
+        asked = loading.parameters(loading.load(session.strategy, {**dict(session.params), **request.params}))
+        if asked != dict(session.params):
+            shown = ", ".join(f"{k}={v}" for k, v in session.params)
+            wrong.append(f"parameters are {shown}")
+    if wrong:
+        raise UsageError(
+            f"session {session.session_id} cannot be resumed with other settings: {'; '.join(wrong)}. Leave the flags "
+            "out, or start a new session without --resume"
+        )

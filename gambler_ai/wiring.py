@@ -1,0 +1,83 @@
+"""The only place where real parts meet: settings in, a run out. Read it as the parts list of the machine."""
+
+from collections.abc import Callable
+from random import SystemRandom
+from typing import TYPE_CHECKING, Any
+
+from gambler_ai.clock import ExchangeClock
+from gambler_ai.config import Settings
+from gambler_ai.errors import UsageError
+from gambler_ai.trading.messages import Inbox, StopAsked
+from gambler_ai.trading.session_run import Parts, Rules
+from gambler_ai.trading.shutdown import Shutdown
+
+if TYPE_CHECKING:
+    from gambler_ai.broker.endpoint import Endpoints
+
+PAPER_URL = "https://paper-api.alpaca.markets"
+LOCAL_KEY = ("PKLOCALGAMBLER000001", "local-exchange-only-no-secret")
+"""The key pair of keyless runs; it opens an account on a local exchange and nothing anywhere else."""
+
+
+def build(
+    settings: Settings,
+    shutdown: Shutdown,
+    announce: Callable[[str], None] = lambda _text: None,
+    show_report: Callable[[dict[str, Any]], None] = lambda _report: None,
+) -> Parts:
+    """Everything a run needs. Starts, or finds, the local exchange when there are no keys and no address."""
+    from gambler_ai.broker.alpaca import AlpacaGateway
+    from gambler_ai.storage.database import Database
+    from gambler_ai.storage.lease import Holder
+
+    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    database = Database(settings.database_url)
+    endpoints, key_id, secret_key = broker_address(settings, announce)
+    clock = ExchangeClock()
+    gateway = AlpacaGateway(endpoints, key_id, secret_key, clock)
+    inbox = Inbox()
+    shutdown.on_stop = lambda: inbox.put(StopAsked("asked to stop"))
+    shutdown.abort_request = gateway.abort
+    return Parts(
+        database=database,
+        gateway=gateway,
+        clock=clock,
+        shutdown=shutdown,
+        inbox=inbox,
+        label=settings.account_label,
+        endpoint=endpoints.trading,
+        data_dir=settings.data_dir,
+        rules=Rules(
+            settle_s=settings.settle_s,
+            confirm_span_s=settings.confirm_span_s,
+            confirm_rounds=settings.confirm_rounds,
+            look_every_s=settings.look_every_s,
+            signal_ttl_s=settings.signal_ttl_s,
+        ),
+        default_symbols=settings.symbols,
+        chance=SystemRandom(),
+        holder=Holder.of_this_process(),
+        create_tables=settings.default_database,
+        announce=announce,
+        show_report=show_report,
+    )
+
+
+def broker_address(settings: Settings, announce: Callable[[str], None]) -> "tuple[Endpoints, str, str]":
+    """Checked addresses and the keys to use there. Raises BrokerRefusesUs for anything but paper or loopback."""
+    from gambler_ai.broker.endpoint import check_endpoint
+
+    if settings.key_id and settings.secret_key:
+        endpoints = check_endpoint(settings.base_url or PAPER_URL, settings.data_url, settings.stream_url)
+        return endpoints, settings.key_id, settings.secret_key
+    if settings.base_url:
+        endpoints = check_endpoint(settings.base_url, settings.data_url, settings.stream_url)
+        if not endpoints.is_local:
+            raise UsageError(f"{settings.base_url} needs keys: set APCA_API_KEY_ID and APCA_API_SECRET_KEY")
+        return endpoints, *LOCAL_KEY
+    from gambler_ai.paper_exchange.local import ensure_running
+
+    endpoint = ensure_running(settings.data_dir)
+    state = "started" if endpoint.started else "found"
+    announce(f"no keys are set: {state} the local exchange at {endpoint.base_url} (`gambler exchange stop` ends it)")
+    return check_endpoint(endpoint.base_url), *LOCAL_KEY
