@@ -28,6 +28,20 @@ class Gambler(click.Group):
 
             click.echo(f"gambler: {masked(str(error))}", err=True)
             ctx.exit(error.exit_code)
+        except Exception as error:
+            import traceback
+
+            from gambler_ai.logs import masked
+
+            if isinstance(error, click.exceptions.ClickException | click.exceptions.Exit | click.exceptions.Abort):
+                raise
+            click.echo(masked(traceback.format_exc()), err=True)
+            click.echo(
+                f"gambler: this should not happen: {type(error).__name__}: {masked(str(error))}. What is stored is "
+                "whole, and `gambler run --resume` goes on from it; please report the lines above",
+                err=True,
+            )
+            ctx.exit(1)
 
 
 def main() -> None:

@@ -65,6 +65,7 @@ class Parts:
     chance: Random
     holder: lease.Holder
     create_tables: bool = False
+    renews_lease: bool = True
     announce: Callable[[str], None] = lambda _text: None
     show_report: Callable[[dict[str, Any]], None] = lambda _report: None
 
@@ -81,15 +82,10 @@ class SessionRun:
 
     def run(self, request: Request) -> int:
         """Trade a session until its time is over or a signal asks to stop."""
-        request.check()
         try:
-            with_books = self._open()
-            choice = self._choose(with_books, request)
-            self._listen(choice.session.symbols)
-            loop = self._recover_and_begin(with_books, choice)
-            why = loop.run(self.parts.inbox)
-            log.info("session.ending", why=why)
-            return self._stop(with_books, loop)
+            loop = self.begin(request)
+            log.info("session.ending", why=loop.run(self.parts.inbox))
+            return self.end(loop)
         except StoppedEarly:
             return 0
         except (BrokerUnreachable, RateLimited):
@@ -97,7 +93,15 @@ class SessionRun:
                 return EXIT_DIRTY
             raise
         finally:
-            self._close()
+            self.close()
+
+    def begin(self, request: Request) -> Loop:
+        """Open the books, recover, and return the loop that is ready to trade."""
+        request.check()
+        books = self._open()
+        choice = self._choose(books, request)
+        self._listen(choice.session.symbols)
+        return self._recover_and_begin(books, choice)
 
     def reconcile(self, *, dry_run: bool) -> tuple[int, dict[str, Any]]:
         """Recovery as a document: the plan, what was applied, what is left. Waits for confirmations."""
@@ -117,7 +121,7 @@ class SessionRun:
             unexplained = bool(last.pending or halts or left or recovery.in_doubt.orders())
             return (NEEDS_A_HUMAN if unexplained else 0), report
         finally:
-            self._close()
+            self.close()
 
     # --- opening ----------------------------------------------------------------------------------------------
 
@@ -138,6 +142,8 @@ class SessionRun:
             holder=parts.holder,
         )
         self._progress = Progress()
+        if not parts.renews_lease:
+            return self._books
         self._keeper = LeaseKeeper(
             parts.database,
             self._books.account.account_id,
@@ -269,9 +275,7 @@ class SessionRun:
         parts, rules = self.parts, self.parts.rules
         host = StrategyHost(choice.strategy, session, books.state.book, parts.clock)
         version = choice.strategy.version
-        books.state.strategy_rows = lambda seq: books.state.state_rows(
-            session.session_id, version, host.last_bar, host.save()
-        )(seq)
+        books.state.keep_strategy(lambda: (session.session_id, version, host.last_bar, host.save()))
         return Loop(
             session=session,
             state=books.state,
@@ -303,9 +307,10 @@ class SessionRun:
 
     # --- stopping ---------------------------------------------------------------------------------------------
 
-    def _stop(self, books: OpenBooks, loop: Loop) -> int:
+    def end(self, loop: Loop) -> int:
         """Drain, look once more, checkpoint, stop. When the broker does not answer the session stays active: dirty."""
-        parts = self.parts
+        parts, books = self.parts, self._books
+        assert books is not None
         if parts.shutdown.aborted:
             return EXIT_DIRTY
         try:
@@ -328,7 +333,7 @@ class SessionRun:
         log.info("session.stopped", session=loop.session.session_id, **amounts_of(account))
         return NEEDS_A_HUMAN if books.state.records.active_halts() else 0
 
-    def _close(self) -> None:
+    def close(self) -> None:
         """Give back what is held; errors here change nothing that matters and are only told."""
         parts = self.parts
         if self._keeper is not None:

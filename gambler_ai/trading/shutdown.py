@@ -27,7 +27,7 @@ class Shutdown:
         self.aborted = False
         self.on_stop: Callable[[], None] = lambda: None
         self.abort_request: Callable[[], None] = lambda: None
-        self._receiver, self._sender = socket.socketpair()
+        self._sockets: tuple[socket.socket, socket.socket] | None = None
         self._previous: dict[signal.Signals, object] = {}
         self._previous_fd = -1
 
@@ -41,40 +41,44 @@ class Shutdown:
 
     def install(self) -> None:
         """From the main thread: take over both signals and start the watcher."""
-        self._sender.setblocking(False)
+        receiver, sender = self._sockets = socket.socketpair()
+        sender.setblocking(False)
         for number in (signal.SIGINT, signal.SIGTERM):
             self._previous[number] = signal.signal(number, _noticed)
-        self._previous_fd = signal.set_wakeup_fd(self._sender.fileno(), warn_on_full_buffer=False)
-        threading.Thread(target=self._watch, name="signals", daemon=True).start()
+        self._previous_fd = signal.set_wakeup_fd(sender.fileno(), warn_on_full_buffer=False)
+        threading.Thread(target=self._watch, args=(receiver,), name="signals", daemon=True).start()
 
     def uninstall(self) -> None:
         """Give the signals back; for programs that go on after a session."""
+        if self._sockets is None:
+            return
         self._done.set()
         signal.set_wakeup_fd(self._previous_fd)
         for number, handler in self._previous.items():
             signal.signal(number, handler)  # type: ignore[arg-type]
-        self._sender.close()
+        for end in self._sockets:
+            end.close()
 
-    def _watch(self) -> None:
+    def _watch(self, receiver: socket.socket) -> None:
         while True:
-            received = self._receiver.recv(1)
+            received = receiver.recv(1)
             if not received:
                 return
             if received[0] in (signal.SIGINT, signal.SIGTERM):
                 break
         self.ask()
-        self._receiver.settimeout(REQUEST_PATIENCE_S)
-        if not self._second_signal():
+        receiver.settimeout(REQUEST_PATIENCE_S)
+        if not self._second_signal(receiver):
             self.aborted = True
             self.abort_request()
-            self._receiver.settimeout(HARD_EXIT_S - REQUEST_PATIENCE_S)
-            if not self._second_signal() and not self._done.is_set():
+            receiver.settimeout(HARD_EXIT_S - REQUEST_PATIENCE_S)
+            if not self._second_signal(receiver) and not self._done.is_set():
                 os._exit(EXIT_DIRTY)
 
-    def _second_signal(self) -> bool:
+    def _second_signal(self, receiver: socket.socket) -> bool:
         """Wait for it; it ends the process here. True = the socket was closed, the process is ending by itself."""
         with contextlib.suppress(TimeoutError):
-            while received := self._receiver.recv(1):
+            while received := receiver.recv(1):
                 if received[0] in (signal.SIGINT, signal.SIGTERM):
                     os._exit(128 + received[0])
             return True

@@ -20,6 +20,9 @@ from gambler_ai.storage.journal import Head, Ledger
 from gambler_ai.storage.records import Halt, Records
 from gambler_ai.storage.writes import Pair, Writes
 
+StrategyState = tuple[str, int, datetime | None, Any]
+"""Session id, version, the last bar seen, and what save_state returned."""
+
 StopsFile = Callable[[], str | None]
 """The reason in the emergency-stop file, or None."""
 
@@ -29,7 +32,7 @@ class Halted(HumanNeeded):
 
 
 class StateManager:
-    """See the module's text. `strategy_rows` gives the strategy's state as rows of the same transaction."""
+    """See the module's text."""
 
     def __init__(self, ledger: Ledger, records: Records, writes: Writes, clock: Clock, stops_file: StopsFile) -> None:
         self._ledger = ledger
@@ -37,7 +40,7 @@ class StateManager:
         self._clock = clock
         self._stops_file = stops_file
         self.records = records
-        self.strategy_rows: Callable[[int], Sequence[Pair]] = lambda _seq: ()
+        self._strategy: Callable[[], StrategyState] | None = None
 
     @property
     def account_id(self) -> str:
@@ -66,15 +69,25 @@ class StateManager:
         self._ledger.commit([fact], lambda _seq: [self._writes.update_session(after)])
         return after
 
+    def keep_strategy(self, state: Callable[[], StrategyState]) -> None:
+        """From now on store this strategy's state with orders, fills and checkpoints."""
+        self._strategy = state
+
+    def _strategy_rows(self, seq: int) -> Sequence[Pair]:
+        if self._strategy is None:
+            return ()
+        session_id, version, last_bar, state = self._strategy()
+        return self._writes.save_state(session_id, version, last_bar, seq, state)
+
     def record(self, facts: Sequence[Fact], *, with_strategy: bool = False) -> None:
         """Write facts and the rows they change; with the strategy's state as of now when asked."""
-        self._ledger.commit(facts, self.strategy_rows if with_strategy else None)
+        self._ledger.commit(facts, self._strategy_rows if with_strategy else None)
 
     def record_intent(self, fact: Fact, *, raises_risk: bool, with_strategy: bool) -> None:
         """Write an order's intent as SENDING. Raises Halted, with nothing written, when new risk is stopped for its
         symbol: by a halt, by a halt command nobody took yet, or by the emergency-stop file."""
         guard = self._refuse_when_stopped(fact.symbol) if raises_risk else None
-        self._ledger.commit([fact], self.strategy_rows if with_strategy else None, guard)
+        self._ledger.commit([fact], self._strategy_rows if with_strategy else None, guard)
 
     def _refuse_when_stopped(self, symbol: str | None) -> Callable[[Any], None]:
         def guard(cursor: Any) -> None:
@@ -112,7 +125,7 @@ class StateManager:
         self._ledger.commit(
             [fact],
             lambda seq: [
-                *self.strategy_rows(seq),
+                *self._strategy_rows(seq),
                 self._writes.snapshot(seq, session_id, self._clock.now(), amounts),
             ],
         )
@@ -124,9 +137,3 @@ class StateManager:
         fact = note("recovery.report", {"applied": report["applied"], "ok": report["ok"]}, session_id=session_id)
         self._ledger.commit([fact], lambda seq: [self._writes.report(seq, self._clock.now(), report)])
         crashpoint("recovery.after_report")
-
-    def state_rows(
-        self, session_id: str, version: int, last_bar: datetime | None, state: Any
-    ) -> Callable[[int], list[Pair]]:
-        """The strategy's state as rows, waiting for the journal number it will belong to."""
-        return lambda seq: self._writes.save_state(session_id, version, last_bar, seq, state)
