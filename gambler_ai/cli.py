@@ -251,7 +251,7 @@ def account(as_json: bool) -> None:
     """The account this database is bound to, with its last known amounts."""
     from gambler_ai.face import account_of, print_pairs
 
-    with _reader() as (reader, _settings_):
+    with _reader() as (reader, _):
         answer = account_of(reader)
     _answer(answer, as_json, lambda: print_pairs(answer))
 
@@ -295,7 +295,7 @@ def journal_verify(as_json: bool) -> None:
 @JSON
 def journal_head(as_json: bool) -> None:
     """The chain's last number and hash; keep it elsewhere and a cut tail will show."""
-    with _reader() as (reader, _settings_):
+    with _reader() as (reader, _):
         found = reader.account()
     answer = {"seq": found["seq"] if found else 0, "hash": found["hash"] if found else None}
     _answer(answer, as_json, lambda: click.echo(f"{answer['seq']} {answer['hash']}"))
@@ -304,7 +304,7 @@ def journal_head(as_json: bool) -> None:
 @journal.command("export")
 def journal_export() -> None:
     """Every row as a line of JSON."""
-    with _reader() as (reader, _settings_):
+    with _reader() as (reader, _):
         seq = 0
         while rows := reader.journal_after(seq, 1000):
             for row in rows:
@@ -396,7 +396,7 @@ def _existing(database: Any) -> Any:
 
 
 def _list(name: str, as_json: bool, read: "Callable[[Reader], list[dict[str, Any]]]") -> None:
-    with _reader() as (reader, _settings_):
+    with _reader() as (reader, _):
         rows = read(reader)
     from gambler_ai.face import print_table
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from gambler_ai.clock import SystemClock
 from gambler_ai.errors import UsageError
 
 if TYPE_CHECKING:
@@ -182,8 +183,7 @@ def _blocks(halts: Sequence[Row], unresolved: Sequence[Row], stop_file: Path) ->
 def _age(at: str | None) -> float | None:
     if at is None:
         return None
-    then = datetime.fromisoformat(at)
-    return round((datetime.now(UTC) - then).total_seconds(), 1)  # noqa: DTZ005 - wall time is what a heartbeat is
+    return round((SystemClock().wall() - datetime.fromisoformat(at)).total_seconds(), 1)
 
 
 def print_status(status: Row) -> None:

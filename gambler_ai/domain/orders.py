@@ -244,7 +244,8 @@ def observe(order: Order, seen: BrokerOrder, at: datetime) -> Order:
     status = status_from_broker(seen.status)
     if order.broker_order_id is not None and seen.broker_order_id != order.broker_order_id:
         raise ImpossibleStep(
-            f"order {order.client_order_id} is {order.broker_order_id} at the broker, but an answer calls it {seen.broker_order_id}"
+            f"order {order.client_order_id} is {order.broker_order_id} at the broker, but an answer calls it "
+            f"{seen.broker_order_id}"
         )
     if not _is_news(order, seen, status):
         return order

@@ -1,6 +1,6 @@
 """What the database says, for people and scripts: plain reads through the bare driver, so that `status` feels instant.
 
-Never creates, locks or changes anything. Amounts come out as text and times as UTC ISO with Z, as in every JSON of ours.
+Never creates, locks or changes anything. Amounts come out as text, times as UTC ISO with Z, as in every JSON of ours.
 """
 
 import contextlib
@@ -60,7 +60,8 @@ class Reader:
         if not found:
             return None
         latest = self.query(
-            "SELECT equity, cash, buying_power, at FROM account_snapshots WHERE account_id = ? ORDER BY seq DESC LIMIT 1",
+            "SELECT equity, cash, buying_power, at FROM account_snapshots WHERE account_id = ? "
+            "ORDER BY seq DESC LIMIT 1",
             found[0]["account_id"],
         )
         empty = {"equity": None, "cash": None, "buying_power": None, "at": None}

@@ -292,7 +292,7 @@ class SessionRun:
         )
 
     def _warm_up(self, books: OpenBooks, loop: Loop, choice: Choice) -> int:
-        """Saved state and the bars since, or history from nothing; returns how many bars were replayed for decisions."""
+        """Saved state and the bars since, or history from nothing; returns how many bars were replayed to decide."""
         parts, symbols = self.parts, choice.session.symbols
         stored = None if choice.is_new else books.state.records.strategy_state(choice.session.session_id)
         if stored is None or stored.seq > books.state.head.seq or not loop.host.load(stored):
