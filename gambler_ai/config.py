@@ -41,8 +41,8 @@ class Settings:
     """Everything a run depends on. `key_id` None = no keys: the local exchange of `data_dir` is used.
 
     Seconds: `settle_s` before an order that cannot be found counts as absent; `confirm_span_s` and `confirm_rounds`
-    before a difference without evidence is believed; `look_every_s` between looks beside the session; `signal_ttl_s` exchange
-    seconds after its bar in which a signal may still be traded.
+    before a difference without evidence is believed; `look_every_s` between looks beside the session; `signal_ttl_s`
+    exchange seconds after its bar in which a signal may still be traded.
     """
 
     data_dir: Path

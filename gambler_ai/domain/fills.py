@@ -86,7 +86,7 @@ def gaps(booked: Sequence[Fill]) -> list[tuple[Decimal, Decimal]]:
 def inferred_from_snapshot(
     booked: Sequence[Fill], client_order_id: str, filled_qty: Decimal, filled_avg_price: Decimal, at: datetime
 ) -> list[Fill]:
-    """What an order snapshot (0, filled_qty] proves beyond the booked fills, at a price that makes the average right."""
+    """What a snapshot (0, filled_qty] proves beyond the booked fills, at a price that makes the average right."""
     missing = filled_qty - covered(booked)
     if missing <= 0:
         return []
