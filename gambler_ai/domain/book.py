@@ -167,13 +167,13 @@ class Draft:
         self.apply(Fact(kind, payload, subject=subject), seq)
 
     def _put_order(self, kind: str, order: Order) -> None:
-        before = self.order(order.client_order_id)
         if kind == facts.ORDER_CHANGED:
+            before = self.order(order.client_order_id)
             if before is None:
                 raise ImpossibleStep(f"order {order.client_order_id} changes, but was never intended")
             if order.status not in ORDER_STEPS[before.status]:
                 raise ImpossibleStep(f"order {order.client_order_id} cannot go from {before.status} to {order.status}")
-        elif before is not None:
+        elif order.client_order_id in self.orders or order.client_order_id in self._book.orders:
             raise ImpossibleStep(f"order {order.client_order_id} is intended twice")
         else:
             self.new_orders.add(order.client_order_id)
@@ -184,9 +184,10 @@ class Draft:
         order = self._known(fill.client_order_id)
         trade = self._trade(order, fill)
         of_symbol = self._open_positions(order.symbol)
-        changed, allocations = apply_trade(of_symbol, trade, new_id=f"{order.symbol}-{seq}")
+        new_id = f"{order.symbol}-{seq}"
+        changed, allocations = apply_trade(of_symbol, trade, new_id)
         for position in changed:
-            self._put_position(position)
+            self._put_position(position, is_new=position.position_id == new_id)
         booked = replace(fill, allocations=allocations)
         self.fills_added.append(booked)
         self._set_fills(order, [*self.fills(order.client_order_id), booked])
@@ -215,7 +216,7 @@ class Draft:
         same = [p for p in self._open_positions(position.symbol) if p.owner == position.owner]
         if same:
             raise ImpossibleStep(f"{position.owner} already holds {position.symbol}")
-        self._put_position(replace(position, position_id=f"{position.symbol}-{seq}"))
+        self._put_position(replace(position, position_id=f"{position.symbol}-{seq}"), is_new=True)
 
     def _set_fills(self, order: Order, held: list[Fill]) -> None:
         held.sort(key=lambda fill: fill.cum_from)
@@ -229,8 +230,8 @@ class Draft:
             broker_filled_qty=max(order.broker_filled_qty, shares),
         )
 
-    def _put_position(self, position: Position) -> None:
-        if self._book.position(position.position_id) is None:
+    def _put_position(self, position: Position, *, is_new: bool = False) -> None:
+        if is_new:
             self.new_positions.add(position.position_id)
         self.positions[position.position_id] = position
 

@@ -15,7 +15,6 @@ from typing import Any
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
-from sqlalchemy.pool import NullPool
 
 from gambler_ai.errors import DatabaseUnavailable, StoredStateUnsafe, UsageError
 
@@ -83,7 +82,7 @@ class Database:
         if not self.is_sqlite:
             return create_engine(
                 self.url,
-                poolclass=NullPool,
+                pool_size=3,
                 isolation_level="AUTOCOMMIT",
                 connect_args={
                     "connect_timeout": 3,
@@ -93,7 +92,7 @@ class Database:
             )
         engine = create_engine(
             self.url,
-            poolclass=NullPool,
+            pool_size=3,
             isolation_level="AUTOCOMMIT",
             connect_args={"timeout": BUSY_TIMEOUT_S, "check_same_thread": False},
         )

@@ -42,35 +42,38 @@ def verify(
 
     With `rebuild` the whole chain is folded into orders, fills and positions and compared with the tables, exactly.
     """
-    head = since or Head(0, GENESIS)
+    with database.connect() as connection:
+        connection.exec_driver_sql("BEGIN" if database.is_sqlite else "BEGIN ISOLATION LEVEL REPEATABLE READ")
+        try:
+            return _walk(connection, account, since or Head(0, GENESIS), progress, rebuild and since is None)
+        finally:
+            connection.exec_driver_sql("ROLLBACK")
+
+
+def _walk(
+    connection: Any, account: StoredAccount, head: Head, progress: Callable[[int], None] | None, rebuild: bool
+) -> Verdict:
+    """One snapshot of the database, read row by row."""
     book = Book(keep_all=True)
     count = 0
-    with database.connect() as connection:
-        if not database.is_sqlite:
-            connection = connection.execution_options(isolation_level="REPEATABLE READ")
-        connection.exec_driver_sql("BEGIN")
-        account_row = connection.execute(
-            select(models.accounts.c.seq, models.accounts.c.hash).where(
-                models.accounts.c.account_id == account.account_id
-            )
-        ).one()
-        for row in _journal(connection, account.account_id, head.seq):
-            if row["seq"] != head.seq + 1 or not _follows(row, head):
-                return Verdict(count, head, head.seq + 1, ())
-            head = Head(row["seq"], row["hash"])
-            count += 1
-            if rebuild and is_projection(row["kind"]):
-                try:
-                    _fold(book, account.account_id, row)
-                except (ImpossibleStep, KeyError, ValueError, TypeError) as error:
-                    return Verdict(count, head, None, (f"row {row['seq']} cannot be replayed: {error}",))
-            if progress is not None and count % _BATCH == 0:
-                progress(count)
-        if (account_row.seq, account_row.hash) != (head.seq, head.hash):
+    stored = connection.execute(
+        select(models.accounts.c.seq, models.accounts.c.hash).where(models.accounts.c.account_id == account.account_id)
+    ).one()
+    for row in _journal(connection, account.account_id, head.seq):
+        if row["seq"] != head.seq + 1 or not _follows(row, head):
             return Verdict(count, head, head.seq + 1, ())
-        differences = _compare(connection, account.account_id, book) if rebuild and since is None else ()
-        connection.exec_driver_sql("ROLLBACK")
-    return Verdict(count, head, None, differences)
+        head = Head(row["seq"], row["hash"])
+        count += 1
+        if rebuild and is_projection(row["kind"]):
+            try:
+                _fold(book, account.account_id, row)
+            except (ImpossibleStep, KeyError, ValueError, TypeError) as error:
+                return Verdict(count, head, None, (f"row {row['seq']} cannot be replayed: {error}",))
+        if progress is not None and count % _BATCH == 0:
+            progress(count)
+    if (stored.seq, stored.hash) != (head.seq, head.hash):
+        return Verdict(count, head, head.seq + 1, ())
+    return Verdict(count, head, None, _compare(connection, account.account_id, book) if rebuild else ())
 
 
 def _journal(connection: Any, account_id: str, after: int) -> Iterator[Any]:
