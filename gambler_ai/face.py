@@ -209,7 +209,12 @@ def print_status(status: Row) -> None:
 
 
 def while_you_were_down(report: Row) -> None:
-    """The report of a recovery, on stderr: what happened while nobody looked, and what was done about it."""
+    """The report of a recovery, on stderr."""
+    click.echo("\n".join(report_lines(report)), err=True)
+
+
+def report_lines(report: Row) -> list[str]:
+    """The report of a recovery: what happened while nobody looked, and what was done about it."""
     what = report["report"]
     lines = [f"while you were down: {_cell(what['down_since'])} .. {_cell(what['up_at'])}"]
     for fill in what["fills"]:
@@ -230,7 +235,7 @@ def while_you_were_down(report: Row) -> None:
     lines.append(f"  recovered in {seconds:.2f} s, {report['requests']} orders sent or cancelled by recovery")
     if len(lines) == 3:
         lines.insert(1, "  nothing happened that the books did not know")
-    click.echo("\n".join(lines), err=True)
+    return lines
 
 
 def plan_table(report: Row, *, dry_run: bool) -> None:
