@@ -1,20 +1,14 @@
 """Every command and flag; no logic. Heavy imports stand inside the commands: `--help` must feel instant."""
 
-import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
+from gambler_ai.cli_reading import COMMANDS, JSON, answer_with, settings_now
 from gambler_ai.errors import GamblerError, UsageError
-
-if TYPE_CHECKING:
-    from gambler_ai.config import Settings
-    from gambler_ai.storage.reading import Reader
-
-JSON = click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout, nothing else.")
 
 
 class Gambler(click.Group):
@@ -60,6 +54,10 @@ def cli() -> None:
     arm_from_environment()
 
 
+for command in COMMANDS:
+    cli.add_command(command)
+
+
 @cli.command()
 @click.option("--output", type=click.Path(path_type=Path), default=Path("demo-output"), show_default=True)
 @click.option("--keep", is_flag=True, help="Keep the demo's database and exchange state.")
@@ -77,7 +75,7 @@ def init_db(as_json: bool) -> None:
     from gambler_ai.storage import schema
     from gambler_ai.storage.database import Database
 
-    settings = _settings()
+    settings = settings_now()
     if settings.default_database:
         settings.data_dir.mkdir(parents=True, exist_ok=True)
     database = Database(settings.database_url)
@@ -90,7 +88,7 @@ def init_db(as_json: bool) -> None:
         "backup": str(backup) if backup else None,
     }
     done = "created" if before is None else "is up to date" if before == schema.CURRENT else f"upgraded from {before}"
-    _answer(answer, as_json, lambda: click.echo(f"{database.shown}: schema {schema.CURRENT} {done}"))
+    answer_with(answer, as_json, lambda: click.echo(f"{database.shown}: schema {schema.CURRENT} {done}"))
 
 
 def _run_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -181,7 +179,7 @@ def _reconcile(shutdown: Any, create: bool, dry_run: bool, as_json: bool) -> Non
 
     parts = _parts(shutdown, create, progress_line)
     code, report = SessionRun(parts).reconcile(dry_run=dry_run)
-    _answer(report, as_json, lambda: plan_table(report, dry_run=dry_run))
+    answer_with(report, as_json, lambda: plan_table(report, dry_run=dry_run))
     sys.exit(_ended(shutdown, code))
 
 
@@ -195,121 +193,11 @@ def _parts(shutdown: Any, create: bool, announce: Any, show_report: Any = lambda
     from gambler_ai.logs import configure
     from gambler_ai.wiring import build
 
-    settings = _settings()
+    settings = settings_now()
     configure(settings.log_level)
     parts = build(settings, shutdown, announce, show_report)
     parts.create_tables = parts.create_tables or create
     return parts
-
-
-@cli.command()
-@JSON
-def status(as_json: bool) -> None:
-    """What the books say now: session, halts, orders in doubt, blocks and their way out."""
-    from gambler_ai.face import print_status, status_of
-
-    with _reader() as (reader, settings):
-        answer = status_of(reader, settings.data_dir, settings.account_label)
-    _answer(answer, as_json, lambda: print_status(answer))
-
-
-@cli.command()
-@click.option("--all", "every", is_flag=True, help="Closed ones too.")
-@JSON
-def positions(every: bool, as_json: bool) -> None:
-    """Open positions by symbol and owner."""
-    _list("positions", as_json, lambda reader: reader.positions(every=every))
-
-
-@cli.command()
-@click.option("--open", "open_only", is_flag=True, help="Only orders that are not final.")
-@JSON
-def orders(open_only: bool, as_json: bool) -> None:
-    """Every order, with our status and the broker's."""
-    _list("orders", as_json, lambda reader: reader.orders(open_only=open_only))
-
-
-@cli.command()
-@JSON
-def fills(as_json: bool) -> None:
-    """Every execution, as an interval of its order."""
-    from gambler_ai.face import fill_rows
-
-    _list("fills", as_json, lambda reader: fill_rows(reader.fills()))
-
-
-@cli.command()
-@JSON
-def sessions(as_json: bool) -> None:
-    """Every session, oldest first."""
-    _list("sessions", as_json, lambda reader: reader.sessions())
-
-
-@cli.command()
-@JSON
-def account(as_json: bool) -> None:
-    """The account this database is bound to, with its last known amounts."""
-    from gambler_ai.face import account_of, print_pairs
-
-    with _reader() as (reader, _):
-        answer = account_of(reader)
-    _answer(answer, as_json, lambda: print_pairs(answer))
-
-
-@cli.group()
-def journal() -> None:
-    """The append-only journal: read it, check it, write it out."""
-
-
-@journal.command("tail")
-@click.option("-n", "count", default=20, show_default=True, type=click.IntRange(1, 100_000))
-@JSON
-def journal_tail(count: int, as_json: bool) -> None:
-    """The last rows."""
-    _list("journal", as_json, lambda reader: reader.journal(count))
-
-
-@journal.command("verify")
-@JSON
-def journal_verify(as_json: bool) -> None:
-    """Check the hash chain, rebuild orders, fills and positions from it, and compare. Exit 5 when anything differs."""
-    from gambler_ai.face import print_verdict, progress_rows, verdict_of
-    from gambler_ai.storage import schema
-    from gambler_ai.storage.database import Database
-    from gambler_ai.storage.records import find_account
-    from gambler_ai.storage.verify import verify
-
-    settings = _settings()
-    database = _existing(Database(settings.database_url))
-    schema.check(database)
-    found = find_account(database, settings.account_label)
-    if found is None:
-        raise UsageError(f"no account is bound to the label {settings.account_label!r} in {database.shown}")
-    verdict = verify(database, found, progress_rows)
-    answer = verdict_of(verdict)
-    _answer(answer, as_json, lambda: print_verdict(answer))
-    sys.exit(0 if verdict.ok else 5)
-
-
-@journal.command("head")
-@JSON
-def journal_head(as_json: bool) -> None:
-    """The chain's last number and hash; keep it elsewhere and a cut tail will show."""
-    with _reader() as (reader, _):
-        found = reader.account()
-    answer = {"seq": found["seq"] if found else 0, "hash": found["hash"] if found else None}
-    _answer(answer, as_json, lambda: click.echo(f"{answer['seq']} {answer['hash']}"))
-
-
-@journal.command("export")
-def journal_export() -> None:
-    """Every row as a line of JSON."""
-    with _reader() as (reader, _):
-        seq = 0
-        while rows := reader.journal_after(seq, 1000):
-            for row in rows:
-                click.echo(json.dumps(row, ensure_ascii=False))
-            seq = rows[-1]["seq"]
 
 
 @cli.group()
@@ -342,7 +230,7 @@ def exchange_stop() -> None:
     """End the local exchange of the data directory."""
     from gambler_ai.paper_exchange.local import stop
 
-    click.echo("stopped" if stop(_settings().data_dir) else "no local exchange runs here")
+    click.echo("stopped" if stop(settings_now().data_dir) else "no local exchange runs here")
 
 
 @exchange.command("status")
@@ -352,8 +240,8 @@ def exchange_status(as_json: bool) -> None:
     from gambler_ai.face import print_pairs
     from gambler_ai.paper_exchange.local import status as look
 
-    answer = look(_settings().data_dir)
-    _answer(answer, as_json, lambda: print_pairs(answer))
+    answer = look(settings_now().data_dir)
+    answer_with(answer, as_json, lambda: print_pairs(answer))
 
 
 @cli.command("crash-points")
@@ -364,50 +252,7 @@ def crash_points(as_json: bool) -> None:
     from gambler_ai.face import print_pairs
 
     answer = [{"point": name, "meaning": meaning} for name, meaning in POINTS.items()]
-    _answer(answer, as_json, lambda: print_pairs(POINTS))
-
-
-def _settings() -> "Settings":
-    from gambler_ai.config import read_settings
-
-    return read_settings()
-
-
-class _reader:  # noqa: N801 - used as a function in `with`
-    """The database opened for reading, with the settings it came from."""
-
-    def __enter__(self) -> "tuple[Reader, Settings]":
-        from gambler_ai.storage.reading import Reader
-
-        settings = _settings()
-        self._reader = Reader(settings.database_url, settings.account_label)
-        return self._reader, settings
-
-    def __exit__(self, *_error: object) -> None:
-        self._reader.close()
-
-
-def _existing(database: Any) -> Any:
-    if not database.exists:
-        from gambler_ai.errors import StoredStateUnsafe
-
-        raise StoredStateUnsafe(f"there is no database at {database.file} yet; run `gambler init-db`")
-    return database
-
-
-def _list(name: str, as_json: bool, read: "Callable[[Reader], list[dict[str, Any]]]") -> None:
-    with _reader() as (reader, _):
-        rows = read(reader)
-    from gambler_ai.face import print_table
-
-    _answer(rows, as_json, lambda: print_table(name, rows))
-
-
-def _answer(answer: Any, as_json: bool, show: Callable[[], None]) -> None:
-    if as_json:
-        click.echo(json.dumps(answer, indent=2, ensure_ascii=False))
-    else:
-        show()
+    answer_with(answer, as_json, lambda: print_pairs(POINTS))
 
 
 def _params(texts: tuple[str, ...]) -> dict[str, str]:

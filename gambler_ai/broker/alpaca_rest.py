@@ -63,10 +63,11 @@ class PostLimit:
     """Counts orders on their way out, and knows nothing else: the last barrier against a loop gone wild.
 
     (Knight Capital 2012: 212 orders became four million because nothing compared orders out with orders in.)
+    Minutes are the exchange's, so that a rehearsal at sixty times the speed is judged like the real day.
     """
 
-    def __init__(self, monotonic: Callable[[], float], per_minute: int, per_intent: int = 5) -> None:
-        self._monotonic = monotonic
+    def __init__(self, seconds: Callable[[], float], per_minute: int, per_intent: int = 5) -> None:
+        self._seconds = seconds
         self._per_minute = per_minute
         self._per_intent = per_intent
         self._times: deque[float] = deque()
@@ -74,7 +75,7 @@ class PostLimit:
 
     def take(self, client_order_id: str) -> None:
         """Count one POST about to leave; raises HumanNeeded instead when it would be one too many."""
-        now = self._monotonic()
+        now = self._seconds()
         while self._times and self._times[0] <= now - RATE_WINDOW_S:
             self._times.popleft()
         if len(self._times) >= self._per_minute:
@@ -96,7 +97,7 @@ class RestGateway(ABC):
 
     def __init__(self, clock: Clock, max_posts_per_minute: int) -> None:
         self._clock = clock
-        self._posts = PostLimit(clock.monotonic, max_posts_per_minute)
+        self._posts = PostLimit(lambda: clock.now().timestamp(), max_posts_per_minute)
 
     @abstractmethod
     def _carry(self, method: str, path: str, fields: dict[str, str]) -> Reply:

@@ -40,7 +40,12 @@ def nine_places(value: Decimal) -> Decimal:
 
 
 def has_at_most_nine_places(value: Decimal) -> bool:
-    return value == value.quantize(NINE_PLACES)
+    return _places(value) <= 9
+
+
+def _places(value: Decimal) -> int:
+    """Decimal places that are not padding; of absurd amounts too, where quantize() raises."""
+    return len(text(value).partition(".")[2])
 
 
 def whole_shares(notional: Decimal, price: Decimal) -> Decimal:
@@ -52,5 +57,4 @@ def whole_shares(notional: Decimal, price: Decimal) -> Decimal:
 
 def on_tick(price: Decimal) -> bool:
     """Whether Alpaca takes this price: two decimals from one dollar up, four below (orders.md)."""
-    step = CENT if price >= ONE_DOLLAR else TENTH_OF_CENT
-    return price == price.quantize(step)
+    return _places(price) <= (2 if price >= ONE_DOLLAR else 4)

@@ -19,6 +19,9 @@ from gambler_ai.domain.orders import LIVE, TERMINAL, BrokerOrder, Order, parse_o
 from gambler_ai.domain.positions import EXTERNAL, Origin, Position, net, orphaned
 from gambler_ai.domain.sightings import Execution, facts_of_sighting
 
+ACCOUNT = "*"
+"""The scope of a halt or block that holds for every symbol."""
+
 
 @dataclass(frozen=True, slots=True)
 class Holding:

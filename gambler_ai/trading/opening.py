@@ -8,6 +8,8 @@ from pathlib import Path
 from gambler_ai.broker.gateway import BrokerAccount, Gateway
 from gambler_ai.clock import Clock
 from gambler_ai.crashpoints import crashpoint
+from gambler_ai.domain.book import Book
+from gambler_ai.domain.orders import OrderStatus
 from gambler_ai.errors import (
     AccountHeld,
     BrokerRefusesUs,
@@ -24,7 +26,7 @@ from gambler_ai.storage.records import Records, StoredAccount, find_account
 from gambler_ai.storage.verify import verify
 from gambler_ai.storage.writes import Writes, bind_account
 from gambler_ai.trading.emergency_stop import EmergencyStopFile
-from gambler_ai.trading.order_desk import StopFlag
+from gambler_ai.trading.order_desk import DeskRules, StopFlag
 from gambler_ai.trading.recovery import Before, Steps
 from gambler_ai.trading.state_manager import StateManager
 
@@ -127,6 +129,7 @@ def open_books(
     with steps.step("load the books"):
         before = _before(records, account)
         book = records.load_book()
+        _wait_out_the_sender(database, account, book, clock, stop)
         ledger = Ledger(database, account.account_id, clock, book, token, account.head)
     state = StateManager(
         ledger, records, Writes(database, account.account_id), clock, EmergencyStopFile.of(data_dir, label).reason
@@ -147,6 +150,17 @@ def _take_lease(database: Database, account: StoredAccount, holder: lease.Holder
     token = lease.take(database, account, holder, clock)
     crashpoint("lease.after_take")
     return token
+
+
+def _wait_out_the_sender(database: Database, account: StoredAccount, book: Book, clock: Clock, stop: StopFlag) -> None:
+    """A holder that was not proven dead may be frozen between its commit and its request: its send deadline passes
+    before we look for what it may have sent."""
+    proven = database.is_sqlite or account.lease_holder is None or lease.Holder.parse(account.lease_holder).is_dead()
+    if proven or not any(order.status is OrderStatus.SENDING for order in book.orders.values()):
+        return
+    end = clock.monotonic() + DeskRules().send_deadline_s
+    while not stop.is_set() and (left := end - clock.monotonic()) > 0:
+        clock.sleep(min(left, 0.2))
 
 
 @dataclass(frozen=True, slots=True)

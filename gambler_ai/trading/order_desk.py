@@ -26,10 +26,10 @@ from gambler_ai.domain.orders import (
     same_parameters,
     step,
 )
-from gambler_ai.domain.reconciliation import Action
+from gambler_ai.domain.reconciliation import ACCOUNT, Action
 from gambler_ai.domain.risk import Exposure, Limits, why_not
 from gambler_ai.domain.sessions import Session
-from gambler_ai.errors import BrokerRefusesUs, BrokerUnreachable, OutcomeUnknown, RateLimited
+from gambler_ai.errors import BrokerRefusesUs, BrokerUnreachable, HumanNeeded, OutcomeUnknown, RateLimited
 from gambler_ai.logs import get_logger
 from gambler_ai.trading.state_manager import Halted, StateManager
 
@@ -164,6 +164,10 @@ class OrderDesk:
         self.requests += 1
         try:
             answer = self._gateway.submit(order)
+        except HumanNeeded as error:
+            evidence = {"client_order_id": order.client_order_id, "symbol": order.symbol}
+            self._state.raise_halt(Action("limit", ACCOUNT, "halt account", str(error), evidence))
+            return self._not_sent(order, str(error))
         except BrokerUnreachable as error:
             return self._not_sent(order, f"the broker could not be reached: {error}")
         except (OutcomeUnknown, RateLimited) as error:

@@ -89,8 +89,8 @@ class SessionRun:
         except StoppedEarly:
             return 0
         except (BrokerUnreachable, RateLimited):
-            if self.parts.shutdown.aborted:
-                return EXIT_DIRTY
+            if self.parts.shutdown.is_set():
+                return EXIT_DIRTY  # asked to stop before the books could be proven: the session stays as it is
             raise
         finally:
             self.close()

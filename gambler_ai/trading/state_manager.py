@@ -13,7 +13,7 @@ from gambler_ai.clock import Clock
 from gambler_ai.crashpoints import crashpoint
 from gambler_ai.domain.book import Book
 from gambler_ai.domain.facts import Fact, note, to_json
-from gambler_ai.domain.reconciliation import Action
+from gambler_ai.domain.reconciliation import ACCOUNT, Action
 from gambler_ai.domain.sessions import Session, SessionStatus, may_step
 from gambler_ai.errors import HumanNeeded
 from gambler_ai.storage.journal import Head, Ledger
@@ -101,13 +101,12 @@ class StateManager:
         return guard
 
     def raise_halt(self, action: Action) -> None:
-        """A durable stop of new risk for the action's symbol."""
-        payload = {"symbol": action.symbol, "reason": action.reason, "evidence": dict(action.evidence)}
+        """A durable stop of new risk for the action's symbol, or for the whole account."""
+        symbol = None if action.symbol == ACCOUNT else action.symbol
+        payload = {"symbol": symbol, "reason": action.reason, "evidence": dict(action.evidence)}
         self._ledger.commit(
-            [note("halt.raised", payload, symbol=action.symbol)],
-            lambda seq: [
-                self._writes.raise_halt(seq, action.symbol, action.reason, action.evidence, self._clock.now())
-            ],
+            [note("halt.raised", payload, symbol=symbol)],
+            lambda seq: [self._writes.raise_halt(seq, symbol, action.reason, action.evidence, self._clock.now())],
         )
 
     def lift_halt(self, halt: Halt, reason: str) -> None:
