@@ -204,7 +204,10 @@ class Draft:
                     position = self._position(part.position_id)
                     value = part.qty * piece.price
                     self._put_position(reprice(position, part, old, value, buys=order.side.sign > 0))
-            self.fills_removed.append(old)
+            if old in self.fills_added:  # booked or refined by an earlier fact of the same transaction
+                self.fills_added.remove(old)
+            else:
+                self.fills_removed.append(old)
             self.fills_added.extend(pieces)
             self._set_fills(order, [f for f in held if f is not old] + pieces)
             return

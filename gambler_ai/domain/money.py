@@ -7,8 +7,6 @@ from decimal import ROUND_DOWN, ROUND_HALF_EVEN, Decimal, InvalidOperation
 
 ZERO = Decimal(0)
 NINE_PLACES = Decimal("0.000000001")
-CENT = Decimal("0.01")
-TENTH_OF_CENT = Decimal("0.0001")
 ONE_DOLLAR = Decimal(1)
 
 

@@ -58,14 +58,14 @@ ORDER_STEPS: dict[OrderStatus, frozenset[OrderStatus]] = {
     S.PLANNED: frozenset({S.SENDING, S.WITHDRAWN}),
     S.SENDING: _AT_BROKER | NEVER_ACCEPTED | {S.SENDING, S.IN_DOUBT},
     S.IN_DOUBT: _AT_BROKER | {S.SENDING, S.IN_DOUBT, S.REJECTED, S.ABSENT},
-    S.WORKING: _AT_BROKER | {S.REJECTED, S.IN_DOUBT},
+    S.WORKING: _AT_BROKER | {S.REJECTED, S.IN_DOUBT, S.ABSENT},
     S.FILLED: frozenset({S.FILLED}),
     S.CANCELED: frozenset({S.CANCELED, S.FILLED}),
     S.EXPIRED: frozenset({S.EXPIRED, S.FILLED}),
     S.REPLACED: frozenset({S.REPLACED, S.FILLED}),
     S.REJECTED: _AT_BROKER | {S.REJECTED},
     S.ABSENT: _AT_BROKER | {S.ABSENT},
-    S.WITHDRAWN: _AT_BROKER,
+    S.WITHDRAWN: _AT_BROKER | {S.WITHDRAWN},
 }
 
 _FROM_BROKER: dict[str, OrderStatus] = {
@@ -267,6 +267,8 @@ def _is_news(order: Order, seen: BrokerOrder, status: OrderStatus) -> bool:
         return True
     if seen.filled_qty != order.broker_filled_qty:
         return seen.filled_qty > order.broker_filled_qty
+    if order.status is S.ABSENT:
+        return status in _AT_BROKER  # it was there after all
     if order.is_terminal:
         return False
     if status in TERMINAL:
