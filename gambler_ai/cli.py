@@ -174,13 +174,46 @@ def reconcile(dry_run: bool, create: bool, as_json: bool) -> None:
 
 
 def _reconcile(shutdown: Any, create: bool, dry_run: bool, as_json: bool) -> None:
-    from gambler_ai.face import plan_table, progress_line
-    from gambler_ai.trading.session_run import SessionRun
+    from gambler_ai.face import plan_table
 
-    parts = _parts(shutdown, create, progress_line)
-    code, report = SessionRun(parts).reconcile(dry_run=dry_run)
+    code, report = _maintain(shutdown, create, lambda house: maintenance().reconcile(house, dry_run=dry_run))
     answer_with(report, as_json, lambda: plan_table(report, dry_run=dry_run))
     sys.exit(_ended(shutdown, code))
+
+
+@cli.command()
+@click.argument("symbol", required=False)
+@click.option("--reason", required=True, help="Why it may be lifted; written to the journal.")
+@JSON
+def unhalt(symbol: str | None, reason: str, as_json: bool) -> None:
+    """Lift a halt, of SYMBOL or all, after looking again; what still differs stays halted (exit 3)."""
+    from gambler_ai.face import print_lifted
+    from gambler_ai.trading.shutdown import Shutdown
+
+    shutdown = Shutdown()
+    shutdown.install()
+    name = symbol.upper() if symbol else None
+    code, answer = _maintain(shutdown, False, lambda house: maintenance().unhalt(house, name, reason))
+    answer_with(answer, as_json, lambda: print_lifted(answer))
+    sys.exit(_ended(shutdown, code))
+
+
+def _maintain(shutdown: Any, create: bool, work: Callable[[Any], tuple[int, Any]]) -> tuple[int, Any]:
+    """Maintenance in an opened house; a signal before anything was done ends it cleanly."""
+    from gambler_ai.face import progress_line
+    from gambler_ai.trading.house import House
+    from gambler_ai.trading.opening import StoppedEarly
+
+    try:
+        return work(House(_parts(shutdown, create, progress_line)))
+    except StoppedEarly:
+        sys.exit(0)
+
+
+def maintenance() -> Any:
+    from gambler_ai.trading import maintenance as room
+
+    return room
 
 
 def _ended(shutdown: Any, code: int) -> int:

@@ -29,6 +29,8 @@ class reading_books:  # noqa: N801 - used as a function in `with`
         from gambler_ai.storage.reading import Reader
 
         settings = settings_now()
+        if settings.default_database:
+            settings.data_dir.mkdir(parents=True, exist_ok=True)
         self._reader = Reader(settings.database_url, settings.account_label)
         return self._reader, settings
 

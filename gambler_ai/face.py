@@ -162,7 +162,8 @@ def _blocks(halts: Sequence[Row], unresolved: Sequence[Row], stop_file: Path) ->
         {
             "symbol": halt["symbol"] or "*",
             "reason": halt["reason"],
-            "way_out": "compare `gambler reconcile --dry-run` with the broker, correct it there, then lift the halt",
+            "way_out": "compare `gambler reconcile --dry-run` with the broker, correct it there, then "
+            f"`gambler unhalt {halt['symbol'] or ''} --reason ...`".replace("  ", " "),
         }
         for halt in halts
     ]
@@ -251,6 +252,15 @@ def plan_table(report: Row, *, dry_run: bool) -> None:
         click.echo(f"left {symbol:<6} {why}")
     for order_id in report["report"]["still_in_doubt"]:
         click.echo(f"left in doubt: {order_id}")
+
+
+def print_lifted(answer: Row) -> None:
+    for halt in answer["lifted"]:
+        click.echo(f"lifted {halt['symbol'] or 'account'}: {halt['reason']}")
+    for halt in answer["kept"]:
+        click.echo(f"KEPT {halt['symbol'] or 'account'}: books and broker still differ: {halt['reason']}")
+    if not answer["lifted"] and not answer["kept"]:
+        click.echo("no such halt is active")
 
 
 def verdict_of(verdict: "Verdict") -> dict[str, Any]:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 from gambler_ai.clock import ExchangeClock
 from gambler_ai.config import Settings
 from gambler_ai.errors import UsageError
+from gambler_ai.trading.house import Parts, Rules
 from gambler_ai.trading.messages import Inbox, StopAsked
-from gambler_ai.trading.session_run import Parts, Rules
 from gambler_ai.trading.shutdown import Shutdown
 
 if TYPE_CHECKING:

@@ -151,14 +151,14 @@ class Draft:
         """Fold a journal row that was read back."""
         subject: Order | Fill | Position
         if kind in (facts.ORDER_INTENDED, facts.ORDER_ADOPTED):
-            subject = Order(**facts.from_json(Order, payload))
+            subject = Order(**{"session_id": None, "qty": None} | facts.from_json(Order, payload))
         elif kind == facts.ORDER_CHANGED:
             before = self._known(client_order_id or "")
             subject = replace(before, **facts.from_json(Order, payload["changes"]))
         elif kind in (facts.FILL_BOOKED, facts.FILL_REFINED):
             subject = Fill(**facts.from_json(Fill, payload["fill"]))
         elif kind == facts.POSITION_IMPORTED:
-            subject = Position(**facts.from_json(Position, payload["position"]))
+            subject = Position(**{"session_id": None} | facts.from_json(Position, payload["position"]))
         elif kind == facts.POSITION_ORPHANED:
             position = self._position(payload["position_id"])
             subject = orphaned(position, parse_time(payload["at"]))

@@ -5,7 +5,7 @@ that `journal verify` can rebuild every table by folding the payloads with the c
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import MISSING, dataclass, fields
 from datetime import datetime
 from decimal import Decimal
 from enum import Enum
@@ -48,7 +48,7 @@ class Fact:
 
 
 def to_json(value: Any) -> Any:
-    """A domain value as JSON data: amounts as text, times as UTC ISO, enums by value, unset fields left out."""
+    """A domain value as JSON data: amounts as text, times as UTC ISO, enums by value, fields at their default left out."""
     if value is None or isinstance(value, bool | int):
         return value
     if isinstance(value, Decimal):
@@ -61,14 +61,14 @@ def to_json(value: Any) -> Any:
         return value
     if isinstance(value, tuple | list):
         return [to_json(item) for item in value]
-    return {f.name: to_json(v) for f in fields(value) if (v := getattr(value, f.name)) is not None}
+    return {f.name: to_json(v) for f in fields(value) if (v := getattr(value, f.name)) != f.default}
 
 
 _HINTS: dict[type, dict[str, Any]] = {}
 
 
 def from_json(kind: type, data: Mapping[str, Any]) -> dict[str, Any]:
-    """Field values of the dataclass `kind` read back from `to_json`; unset optional fields stay out."""
+    """Field values of the dataclass `kind` read back from `to_json`; fields at their default stay out."""
     hints = _HINTS.setdefault(kind, get_type_hints(kind))
     return {name: _read(hints[name], value) for name, value in data.items()}
 

@@ -64,7 +64,7 @@ def chart(points: Sequence[Point], marks: Mapping[str, datetime], *, width: int,
     grid = [[0] * width for _ in range(height)]
     for x, level in enumerate(levels):
         before = levels[x - 1] if x else level
-        for y in range(min(before, level) + (before < level), max(before, level) + (before <= level)):
+        for y in range(min(before, level), max(before, level) + 1):
             row = height * up - 1 - y
             grid[row // up][x // across] |= 1 if plain else _DOTS[row % 4][x % 2]
     labels = {0: high, height // 2: (high + low) / 2, height - 1: low}

@@ -62,6 +62,10 @@ class Rehearsal:
         return f"sqlite:///{self.folder / 'gambler.db'}"
 
     @property
+    def address(self) -> str:
+        return self._there.base_url.partition("://")[2]
+
+    @property
     def log(self) -> Path:
         return self.folder / "trader.log"
 
@@ -81,12 +85,14 @@ class Rehearsal:
             )
         return self._trader.pid
 
-    def kill(self) -> None:
-        """kill -9, and wait until the process is gone."""
-        if self._trader is not None:
-            self._trader.kill()
-            self._trader.wait()
-            self._trader = None
+    def kill(self) -> int | None:
+        """kill -9, and wait until the process is gone; returns its id, None when there was none."""
+        if self._trader is None:
+            return None
+        self._trader.kill()
+        self._trader.wait()
+        pid, self._trader = self._trader.pid, None
+        return pid
 
     def ended(self) -> int | None:
         """The trader's exit code, None while it runs."""
@@ -160,7 +166,7 @@ class Rehearsal:
         return found
 
     def _ask(self, method: str, path: str, headers: Mapping[str, str], fields: Mapping[str, Any]) -> Any:
-        connection = http.client.HTTPConnection(self._there.base_url.partition("://")[2], timeout=30)
+        connection = http.client.HTTPConnection(self.address, timeout=30)
         with contextlib.closing(connection):
             connection.request(method, path, json.dumps(fields) if fields else None, dict(headers))
             answer = connection.getresponse()

@@ -144,6 +144,7 @@ class Recovery:
             "ok": not last.pending and not self.in_doubt.orders(),
             "applied": [action.as_json() for action in self.applied],
             "plan": [action.as_json() for action in (*self.applied, *_open_questions(last))],
+            "requests": self.desk.requests,
             "steps": [[name, seconds] for name, seconds in self.steps.done],
             "report": {
                 "down_since": iso(self.before.last_alive),

@@ -14,9 +14,10 @@ from gambler_ai.paper_exchange.exchange import Exchange
 from gambler_ai.paper_exchange.market import open_market
 from gambler_ai.storage.database import Database
 from gambler_ai.storage.lease import Holder
+from gambler_ai.trading.house import Parts, Rules
 from gambler_ai.trading.loop import Loop
 from gambler_ai.trading.messages import Inbox, Tick
-from gambler_ai.trading.session_run import Parts, Rules, SessionRun
+from gambler_ai.trading.session_run import SessionRun
 from gambler_ai.trading.sessions import Request
 from gambler_ai.trading.shutdown import Shutdown
 

@@ -6,6 +6,7 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
+
 from gambler_ai.trading.sessions import Request
 from tests.simulation.house import KEYS, house
 

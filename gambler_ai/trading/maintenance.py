@@ -1,0 +1,59 @@
+"""Work on an account without a session: reconcile its books, lift a halt."""
+
+from typing import Any
+
+from gambler_ai.domain.orders import Order
+from gambler_ai.logs import get_logger
+from gambler_ai.trading.house import House
+
+log = get_logger("maintenance")
+
+DONE = 0
+NEEDS_A_HUMAN = 3
+
+
+def reconcile(house: House, *, dry_run: bool) -> tuple[int, dict[str, Any]]:
+    """Recovery as a document: the plan, what was applied, what is left. Waits for confirmations; ends with 3 when a
+    person is needed. With `dry_run` neither books nor broker change."""
+    try:
+        books = house.open()
+        if not dry_run:
+            house.mark_crashed()
+        recovery, _blocks = house.recovery(dry_run=dry_run, wait=True)
+        house.listen(())
+        last = recovery.run()
+        halts = books.state.records.active_halts()
+        unknown = [order for order in books.state.book.orders.values() if _is_ours_but_unknown(order)]
+        report = recovery.report(last, {"halts": [halt.reason for halt in halts], "session": None})
+        if not dry_run:
+            books.state.report(report, None)
+        unexplained = bool(last.pending or halts or unknown or recovery.in_doubt.orders())
+        return (NEEDS_A_HUMAN if unexplained else DONE), report
+    finally:
+        house.close()
+
+
+def unhalt(house: House, symbol: str | None, reason: str) -> tuple[int, dict[str, Any]]:
+    """Lift the halts of `symbol`, or all, after another look: a halt whose difference still stands is kept (3)."""
+    try:
+        books = house.open()
+        recovery, _blocks = house.recovery(wait=True)
+        last = recovery.run()
+        differing = {difference.symbol for difference in last.plan.differences}
+        lifted, kept = [], []
+        for halt in books.state.records.active_halts():
+            if symbol is not None and halt.symbol != symbol:
+                continue
+            if halt.symbol in differing or (halt.symbol is None and differing):
+                kept.append({"symbol": halt.symbol, "reason": halt.reason})
+                continue
+            books.state.lift_halt(halt, reason)
+            lifted.append({"symbol": halt.symbol, "reason": halt.reason})
+        log.info("halts.lifted", lifted=len(lifted), kept=len(kept))
+        return (NEEDS_A_HUMAN if kept else DONE), {"lifted": lifted, "kept": kept}
+    finally:
+        house.close()
+
+
+def _is_ours_but_unknown(order: Order) -> bool:
+    return order.is_ours and order.session_id is None and not order.is_terminal
