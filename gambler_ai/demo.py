@@ -85,13 +85,13 @@ def _trade(stage: "Rehearsal", say: "Narrator") -> None:
     pid = stage.trade(*TRADE, *SHORT_AVERAGES)
     say.line("trader", f"gambler run --symbols {','.join(SYMBOLS)}  (process {pid})")
     with say.watching(stage) as seen:
-        stage.wait(lambda: len(seen()["executions"]) >= FILLS_BEFORE_THE_KILL, "the first trades")
+        stage.wait(lambda: _has_traded(seen()), "the first trades")
     say.line("so far", _so_far(stage.truth()))
 
 
 def _kill(stage: "Rehearsal", say: "Narrator", story: Tour) -> None:
-    say.act(2, "kill -9, in mid-order", "The exchange takes the next order, and its answer never arrives.")
     with stage.next_order_hangs():
+        say.act(2, "kill -9, in mid-order", "The exchange takes the next order, and its answer never arrives.")
         order = stage.wait(lambda: _unanswered(stage), "an order without an answer")
         pid = stage.kill()
     story.killed_at = datetime.fromisoformat(stage.lab("GET", "clock")["now"])
@@ -148,6 +148,8 @@ def conclude(
     promises = promises_of(problems, truth, journal)
     with _books(stage) as books:
         fills, positions = books.fills(), books.positions(every=True)
+        entered = {row["position_id"]: row["entered_quantity"] for row in books.query("SELECT * FROM positions")}
+    positions = [{**row, "entered": entered[row["position_id"]]} for row in positions]
     curve = equity_curve(fills, bars, START_CASH)
     say.act(5, "The proof", "The exchange's own record against our database, share by share.")
     for holds, text, detail in promises:
@@ -161,8 +163,9 @@ def conclude(
         page,
         Story(
             title="A session that was killed in mid-order",
-            lead="sma_cross on four symbols of an invented market. The trader was ended with kill -9 while an order's "
-            "answer was on its way, somebody traded by hand, and `gambler run --resume` put everything right.",
+            lead="sma_cross on four symbols of an invented market, which trends more kindly than a real one. The "
+            "trader was ended with kill -9 while an order's answer was on its way, somebody traded by hand, and "
+            "`gambler run --resume` put everything right.",
             curve=curve,
             marks=marks,
             promises=promises,
@@ -180,20 +183,22 @@ def conclude(
 
 
 def promises_of(problems: Sequence[str], truth: Row, journal: Row) -> list[tuple[bool, str, str]]:
-    """Each promise: whether it holds, its words, its figures."""
-    sent = sum(row["method"] == "POST" and row["path"] == "/v2/orders" for row in truth["requests"])
+    """Each promise: whether it holds, its words, and its figures or the first thing that broke it."""
     doubled = [text for text in problems if text.startswith("duplicate")]
-    lost = [text for text in problems if text.startswith(("lost", "fill"))]
+    lost = [text for text in problems if text.startswith(("lost fill", "fill"))]
     uneven = [text for text in problems if text.startswith(("position", "cash"))]
-    others = len(problems) - len(doubled) - len(lost) - len(uneven)
+    others = [text for text in problems if text not in {*doubled, *lost, *uneven}]
+    broken = [] if journal.get("ok") else list(journal.get("differences") or ["its chain is broken"])
+    sent = sum(row["method"] == "POST" and row["path"] == "/v2/orders" for row in truth["requests"])
     executions, orders = len(truth["executions"]), len(truth["orders"])
-    return [
-        (not doubled, f"{len(doubled)} duplicate orders", f"{sent} requests sent, {orders} orders at the exchange"),
-        (not lost, f"{len(lost)} lost fills", f"{executions} executions, each booked exactly once"),
-        (not uneven, "positions and cash", "equal, share by share and cent by cent"),
-        (not others, "every order", "has its true status, and was written down before it was sent"),
-        (bool(journal.get("ok")), "the journal", f"{journal.get('rows', 0)} rows, unbroken; all tables follow from it"),
+    kept = [
+        (doubled, f"{len(doubled)} duplicate orders", f"{sent} requests sent, {orders} orders at the exchange"),
+        (lost, f"{len(lost)} lost fills", f"{executions} executions, each booked exactly once"),
+        (uneven, "positions and cash", "equal, share by share and cent by cent"),
+        (others, "every order", "has its true status, and was written down before it was sent"),
+        (broken, "the journal", f"{journal.get('rows', 0)} rows, unbroken; all tables follow from it"),
     ]
+    return [(not wrong, text, wrong[0] if wrong else figures) for wrong, text, figures in kept]
 
 
 # --- what is looked at on the way -------------------------------------------------------------------------------
@@ -222,8 +227,13 @@ def _last_report(stage: "Rehearsal") -> Row | None:
     return dict(json.loads(rows[-1]["report"])) if len(rows) > 1 else None
 
 
+def _has_traded(truth: Row) -> bool:
+    """Enough to look at, and something held that a person may sell."""
+    return len(truth["executions"]) >= FILLS_BEFORE_THE_KILL and len(truth["positions"]) >= 2
+
+
 def _unanswered(stage: "Rehearsal") -> str | None:
-    """The id of the order that the exchange took and whose request it left hanging. Call it under `next_order_hangs`."""
+    """Under `next_order_hangs`: the id of the order that the exchange took and left without an answer."""
     if stage.lab("GET", "faults"):
         return None
     with _books(stage) as books:
@@ -233,7 +243,8 @@ def _unanswered(stage: "Rehearsal") -> str | None:
 
 
 def _so_far(truth: Row) -> str:
-    return f"{_clock(datetime.fromisoformat(truth['now']))}, {len(truth['orders'])} orders, {len(truth['executions'])} fills"
+    at = _clock(datetime.fromisoformat(truth["now"]))
+    return f"{at}, {len(truth['orders'])} orders, {len(truth['executions'])} fills"
 
 
 def _down_lines(story: Tour) -> list[str]:

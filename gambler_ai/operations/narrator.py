@@ -50,7 +50,7 @@ class Narrator:
     def promise(self, holds: bool, text: str, detail: str) -> None:
         sign = ("✓", "x") if self._fancy else ("ok", "FAILED")
         shown = (sign[0], "bold green") if holds else (sign[1], "bold red")
-        self._print(Text.assemble("   ", shown, " ", (f"{text:<20}", "bold"), (detail if holds else "", "dim")))
+        self._print(Text.assemble("   ", shown, " ", (f"{text:<20}", "bold"), (detail, "dim" if holds else "red")))
 
     def failed(self, text: str) -> None:
         self._print(Text.assemble("   ", ("failed  ", "bold red"), text))

@@ -1,6 +1,7 @@
 """The session report: one HTML page that needs no network, with the equity curve, every trade and what was proven."""
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -24,7 +25,8 @@ _FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, Helvetica, Arial, sans-se
 class Story:
     """What the page tells. `marks` are instants with their names; the time between the first two is shaded.
 
-    `fills` and `positions` as the Reader gives them, `bars` as Alpaca writes them, `promises` with whether they hold.
+    `fills` and `positions` as the Reader gives them, the latter with the shares ever `entered`; `bars` as Alpaca
+    writes them; a promise is whether it holds, its words, its figures.
     """
 
     title: str
@@ -44,6 +46,7 @@ def write(path: Path, story: Story) -> None:
     from plotly.io import to_html
     from plotly.offline import get_plotlyjs
 
+    javascript: str = get_plotlyjs()
     config = {"displaylogo": False, "responsive": True, "displayModeBar": False}
     drawn = [
         to_html(figure, include_plotlyjs=False, full_html=False, config=config)
@@ -51,10 +54,11 @@ def write(path: Path, story: Story) -> None:
     ]
     closed = [row for row in story.positions if row["status"] == "closed"]
     still_open = [row for row in story.positions if row["status"] != "closed"]
-    page = _PAGE.format(
+    page = _filled(
+        _PAGE,
         title=escape(story.title),
         lead=escape(story.lead),
-        script=get_plotlyjs(),
+        script=javascript,
         style=_STYLE,
         promises="".join(_promise(*one) for one in story.promises),
         figures=_figures(story),
@@ -63,9 +67,14 @@ def write(path: Path, story: Story) -> None:
         down=escape("\n".join(story.while_down)),
         still_open=_table(still_open, _OPEN) if still_open else "<p class=muted>none</p>",
         closed=_table(closed, _CLOSED) if closed else "<p class=muted>none</p>",
-        count=len(closed),
+        count=str(len(closed)),
     )
     path.write_text(page, encoding="utf-8")
+
+
+def _filled(page: str, **parts: str) -> str:
+    """Each {name} of the page replaced; braces of styles and scripts are left alone."""
+    return re.sub(rf"\{{({'|'.join(parts)})\}}", lambda match: parts[match[1]], page)
 
 
 # --- figures ----------------------------------------------------------------------------------------------------
@@ -99,7 +108,7 @@ def _equity(story: Story) -> "Figure":
             showarrow=False,
             font={"size": 12, "color": _DOWN if number == 0 else _BUY},
         )
-    return _dressed(figure, height=340, top=34)
+    return _dressed(figure, story, height=340, top=34)
 
 
 def _prices(story: Story) -> "list[Figure]":
@@ -127,7 +136,7 @@ def _prices(story: Story) -> "list[Figure]":
                 if chosen:
                     figure.add_trace(_markers(chosen, "diamond" if hand else sign, _HAND if hand else colour, hand))
         figure.update_layout(title={"text": f"<b>{symbol}</b>", "font": {"size": 14}, "x": 0.02, "y": 0.97})
-        figures.append(_dressed(figure, height=250, top=36))
+        figures.append(_dressed(figure, story, height=250, top=36))
     return figures
 
 
@@ -146,7 +155,7 @@ def _markers(fills: Sequence[Row], sign: str, colour: str, by_hand: bool) -> Any
     )
 
 
-def _dressed(figure: "Figure", *, height: int, top: int) -> "Figure":
+def _dressed(figure: "Figure", story: Story, *, height: int, top: int) -> "Figure":
     figure.update_layout(
         height=height,
         margin={"l": 64, "r": 18, "t": top, "b": 32},
@@ -157,6 +166,7 @@ def _dressed(figure: "Figure", *, height: int, top: int) -> "Figure":
         font={"family": _FONT, "size": 12, "color": _MUTED},
     )
     figure.update_xaxes(tickformat="%H:%M", showgrid=False, linecolor="#cdd5de", ticks="outside", tickcolor="#cdd5de")
+    figure.update_xaxes(range=[_local(story.curve[0].at), _local(story.curve[-1].at)])
     figure.update_yaxes(gridcolor=_GRID, zeroline=False, tickformat=",", nticks=6)
     return figure
 
@@ -176,7 +186,7 @@ _NUMBERS = {"shares", "entry", "exit", "P&L"}
 def _promise(holds: bool, text: str, detail: str) -> str:
     kind, sign = ("ok", "✓") if holds else ("bad", "✗")
     return (
-        f'<div class="promise {kind}"><span>{sign}</span><div><b>{escape(text)}</b><br>'
+        f'<div class="promise {kind}"><span>{sign}</span><div><b>{escape(text)}</b>'
         f"<small>{escape(detail)}</small></div></div>"
     )
 
@@ -204,18 +214,18 @@ def _aligned(name: str) -> str:
 
 
 def _cell(row: Row, name: str) -> str:
-    text = {
+    written: dict[str, Callable[[], str]] = {
         "symbol": lambda: f"<b>{escape(row['symbol'])}</b>",
         "owner": lambda: escape(row["owner"]),
-        "shares": lambda: row.get("entered") or row["qty"],
+        "shares": lambda: row["entered"] if row["status"] == "closed" else row["qty"],
         "entry": lambda: _dollars(row["entry_price"]),
         "exit": lambda: _dollars(row["exit_price"]),
         "opened": lambda: _clock(row["opened_at"]),
         "closed": lambda: _clock(row["closed_at"]),
         "P&L": lambda: _earned(row["pnl"]),
         "why it was closed": lambda: escape(row["exit_reason"] or ""),
-    }[name]()
-    return f"<td{_aligned(name)}>{text}</td>"
+    }
+    return f"<td{_aligned(name)}>{written[name]()}</td>"
 
 
 def _dollars(value: str | None) -> str:
@@ -241,12 +251,13 @@ body { margin: 0; background: #f5f7fa; color: #1d2733; font: 15px/1.5 system-ui,
 main { max-width: 1080px; margin: 0 auto; padding: 40px 24px 64px; }
 h1 { font-size: 28px; margin: 0 0 4px; letter-spacing: -.01em; }
 h2 { font-size: 17px; margin: 36px 0 12px; }
-p.lead { color: #6b7785; margin: 0 0 24px; max-width: 70ch; }
+p.lead { color: #6b7785; margin: 0 0 24px; max-width: 78ch; }
 .muted, small { color: #6b7785; }
-.grid { display: grid; gap: 14px; grid-template-columns: repeat(auto-fit, minmax(240px, 1fr)); }
+.promise small { display: block; line-height: 1.4; margin-top: 2px; }
+.grid { display: grid; gap: 14px; grid-template-columns: repeat(auto-fit, minmax(180px, 1fr)); }
 .wide { display: grid; gap: 14px; grid-template-columns: repeat(auto-fit, minmax(440px, 1fr)); }
 .card, .promise, .figure { background: white; border: 1px solid #e3e8ee; border-radius: 12px; }
-.card { padding: 8px; overflow: hidden; }
+.card { padding: 8px; overflow: hidden; min-width: 0; }
 .promise { display: flex; gap: 12px; padding: 14px 16px; }
 .promise span { font-size: 18px; font-weight: 700; }
 .promise.ok span, .up { color: #12906b; }
@@ -278,5 +289,9 @@ _PAGE = """<!doctype html>
 <div class="wide">{prices}</div>
 <h2>Positions at the end</h2>{still_open}
 <h2>Round trips ({count})</h2>{closed}
-</main></body></html>
+</main><script>
+addEventListener("load", () => {
+  for (const one of document.querySelectorAll(".plotly-graph-div")) Plotly.Plots.resize(one);
+});
+</script></body></html>
 """
