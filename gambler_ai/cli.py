@@ -176,7 +176,7 @@ def reconcile(dry_run: bool, create: bool, as_json: bool) -> None:
 def _reconcile(shutdown: Any, create: bool, dry_run: bool, as_json: bool) -> None:
     from gambler_ai.face import plan_table
 
-    code, report = _maintain(shutdown, create, lambda house: maintenance().reconcile(house, dry_run=dry_run))
+    code, report = _maintain(shutdown, create, lambda room, house: room.reconcile(house, dry_run=dry_run))
     answer_with(report, as_json, lambda: plan_table(report, dry_run=dry_run))
     sys.exit(_ended(shutdown, code))
 
@@ -193,27 +193,22 @@ def unhalt(symbol: str | None, reason: str, as_json: bool) -> None:
     shutdown = Shutdown()
     shutdown.install()
     name = symbol.upper() if symbol else None
-    code, answer = _maintain(shutdown, False, lambda house: maintenance().unhalt(house, name, reason))
+    code, answer = _maintain(shutdown, False, lambda room, house: room.unhalt(house, name, reason))
     answer_with(answer, as_json, lambda: print_lifted(answer))
     sys.exit(_ended(shutdown, code))
 
 
-def _maintain(shutdown: Any, create: bool, work: Callable[[Any], tuple[int, Any]]) -> tuple[int, Any]:
+def _maintain(shutdown: Any, create: bool, work: Callable[[Any, Any], tuple[int, Any]]) -> tuple[int, Any]:
     """Maintenance in an opened house; a signal before anything was done ends it cleanly."""
     from gambler_ai.face import progress_line
+    from gambler_ai.trading import maintenance
     from gambler_ai.trading.house import House
     from gambler_ai.trading.opening import StoppedEarly
 
     try:
-        return work(House(_parts(shutdown, create, progress_line)))
+        return work(maintenance, House(_parts(shutdown, create, progress_line)))
     except StoppedEarly:
         sys.exit(0)
-
-
-def maintenance() -> Any:
-    from gambler_ai.trading import maintenance as room
-
-    return room
 
 
 def _ended(shutdown: Any, code: int) -> int:

@@ -11,6 +11,7 @@ import time
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 import requests
 from requests.adapters import HTTPAdapter
@@ -170,8 +171,8 @@ class Wire:
         except Exception as error:  # noqa: BLE001 - of any kind: what counts is only whether a byte may have left
             cause = flight.cut or _without_request(error)
             if flight.sent:
-                raise AnswerLost(f"no complete answer came: {cause}") from cause
-            raise BrokerUnreachable(f"the broker cannot be reached: {cause}") from cause
+                raise AnswerLost(f"no complete answer came from {_origin(url)}: {_in_short(cause)}") from cause
+            raise BrokerUnreachable(f"{_origin(url)} cannot be reached: {_in_short(cause)}") from cause
         finally:
             self._flight = None
             _in_flight.reset(token)
@@ -235,3 +236,20 @@ def _without_request(error: Exception) -> Exception:
         error.request = None
         error.response = None
     return error
+
+
+def _origin(url: str) -> str:
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}"
+
+
+def _in_short(error: BaseException) -> str:
+    """What the operating system said, without the libraries' wrapping."""
+    seen: BaseException | None = error
+    while seen is not None:
+        if isinstance(seen, OSError) and seen.strerror:
+            return seen.strerror
+        reason = getattr(seen, "reason", None)
+        inner = next((arg for arg in seen.args if isinstance(arg, BaseException)), None)
+        seen = reason if isinstance(reason, BaseException) else inner or seen.__cause__ or seen.__context__
+    return str(error)

@@ -5,7 +5,7 @@ that `journal verify` can rebuild every table by folding the payloads with the c
 """
 
 from collections.abc import Mapping
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import dataclass, fields
 from datetime import datetime
 from decimal import Decimal
 from enum import Enum

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-import psutil
 from sqlalchemy import func, select, update
 
 from gambler_ai.clock import Clock
@@ -59,17 +58,19 @@ class Holder:
 
 
 def _boot_id() -> str:
+    """Changes with every start of the machine; empty where the system does not tell, and then nothing is proven."""
     path = Path("/proc/sys/kernel/random/boot_id")
-    return path.read_text().strip() if path.exists() else str(int(psutil.boot_time()))
+    return path.read_text().strip() if path.exists() else ""
 
 
 def _started(pid: int) -> str | None:
-    """The process's start time, None when there is none (a zombie has ended too)."""
+    """The process's start time in clock ticks since boot, None when there is none (a zombie has ended too)."""
     try:
-        process = psutil.Process(pid)
-        return None if process.status() == psutil.STATUS_ZOMBIE else f"{process.create_time():.2f}"
-    except psutil.NoSuchProcess:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
         return None
+    state, *rest = stat.rpartition(")")[2].split()
+    return None if state in "ZX" else rest[18]
 
 
 def must_wait_until(account: StoredAccount, database: Database, now: datetime) -> datetime | None:

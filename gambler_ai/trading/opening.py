@@ -82,7 +82,9 @@ def meet_broker(gateway: Gateway, clock: Clock, stop: StopFlag) -> BrokerAccount
 
 def _wait_more(clock: Clock, stop: StopFlag, waited: float, what: str, error: Exception) -> float:
     if waited >= PATIENCE_S:
-        raise error
+        raise type(error)(
+            f"{error}. Waited {PATIENCE_S:.0f} s; nothing was changed. Start it, or correct its address"
+        ) from error
     if not waited:
         log.warning(f"{what}.waiting", seconds=PATIENCE_S, why=str(error))
     wait = min(FIRST_WAIT_S * (1 + waited), PATIENCE_S - waited, 5.0)
