@@ -1,19 +1,18 @@
-"""Kill at every named point, start again, count the shares.
+"""Kill at every named point, start again, count the shares: real sessions against a real exchange."""
 
-Each case is a real session against a real exchange; the cases run a few at a time while the tests wait for them.
-"""
-
-from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from gambler_ai.crashpoints import POINTS
 from tests.support.databases import KINDS, new_database
+from tests.support.gambler import ROOT
+from tests.support.together import begun, chosen
 from tests.support.world import World
 
-AT_ONCE = 3
 IN_A_RESUME = {
     "session.before_resume": "order.after_outcome",
     "session.after_resume": "order.after_outcome",
@@ -40,70 +39,71 @@ LATER = {
 }
 """Which passing of a point ends the process, when not the first."""
 
-BY_A_CANCEL = tuple(point for point in POINTS if point.startswith("cancel."))
-BY_AN_EVENT = tuple(point for point in POINTS if point.startswith("event."))
-CASES = [f"{point}:{passing}" for point in POINTS if point not in BY_A_CANCEL for passing in LATER.get(point, (1,))]
+CASES = [f"{point}:{passing}" for point in POINTS for passing in LATER.get(point, (1,))]
 
 
 @pytest.fixture(scope="module")
-def begun(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[dict[tuple[str, str], Future[None]]]:
-    """Every chosen case of this module, running or done."""
-    chosen = [
-        item.callspec.params
-        for item in request.session.items
-        if isinstance(item, pytest.Function)
-        and item.originalname == "test_a_crash_at_every_point_loses_and_doubles_nothing"
-    ]
-    wanted = [(one["kind"], one["case"]) for one in chosen]
-    server = request.getfixturevalue("postgres") if any(kind == "postgresql" for kind, _ in wanted) else ""
+def ended(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., None]]:
+    cases = chosen(request, "test_a_crash_at_every_point_loses_and_doubles_nothing")
+    server = request.getfixturevalue("postgres") if any(case["kind"] == "postgresql" for case in cases) else ""
     root = tmp_path_factory.mktemp("crash")
 
     def run(kind: str, case: str) -> None:
         directory = root / f"{kind}-{case.replace(':', '-')}"
         crash_and_go_on(directory, new_database(kind, directory, server), case)
 
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        yield {(kind, case): pool.submit(run, kind, case) for kind, case in wanted}
-        pool.shutdown(cancel_futures=True)
+    with begun(cases, run) as wait:
+        yield wait
 
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("case", CASES)
-def test_a_crash_at_every_point_loses_and_doubles_nothing(
-    begun: dict[tuple[str, str], Future[None]], case: str, kind: str
-) -> None:
-    begun[kind, case].result()
+def test_a_crash_at_every_point_loses_and_doubles_nothing(ended: Callable[..., None], case: str, kind: str) -> None:
+    ended(case=case, kind=kind)
 
 
 def crash_and_go_on(directory: Path, database_url: str, case: str) -> None:
     """Session, crash, restart, proof; raises AssertionError when a promise is broken."""
-    point = case.partition(":")[0]
-    by_hand = point in BY_AN_EVENT
-    world = World(directory, database_url, speed="manual" if by_hand else "paced")
+    room = case.partition(".")[0]
+    world = World(directory, database_url, speed="manual" if room in ("cancel", "event") else "paced")
     try:
-        if by_hand:
-            crash_at_an_order_by_hand(world, case)
-        else:
-            first = IN_A_RESUME.get(point, case)
-            ended = world.gambler.trade("--duration", "12", GAMBLER_TEST="1", GAMBLER_CRASH_AT=first).ended()
-            assert ended.code == 137, f"{first} was not passed:\n{ended.err}"
-            if point in IN_A_RESUME:
-                ended = world.gambler.crash(case, "run", "--resume")
-                assert ended.code == 137, f"{case} was not passed:\n{ended.err}"
-        again = world.resume_to_the_end()
-        assert again.code == 0, again.err
+        {"cancel": in_a_cancel, "event": in_an_order_by_hand}.get(room, in_a_session)(world, case)
         world.prove_one_finished_session()
     finally:
         world.end()
 
 
-def crash_at_an_order_by_hand(world: World, case: str) -> None:
+def in_a_session(world: World, case: str) -> None:
+    point = case.partition(":")[0]
+    first = IN_A_RESUME.get(point, case)
+    crashed = world.gambler.trade("--duration", "12", GAMBLER_TEST="1", GAMBLER_CRASH_AT=first).ended()
+    assert crashed.code == 137, f"{first} was not passed:\n{crashed.err}"
+    if point in IN_A_RESUME:
+        crashed = world.gambler.crash(case, "run", "--resume")
+        assert crashed.code == 137, f"{case} was not passed:\n{crashed.err}"
+    again = world.resume_to_the_end()
+    assert again.code == 0, again.err
+
+
+def in_an_order_by_hand(world: World, case: str) -> None:
     """Somebody else's resting order is the event without a fill."""
     running = world.gambler.trade("--duration", "12", GAMBLER_TEST="1", GAMBLER_CRASH_AT=case)
     running.says("stream.listening", times=2)
     world.exchange.order("AAA", "1", "buy", type="limit", limit_price="90")
-    ended = running.ended()
-    assert ended.code == 137, f"{case} was not passed:\n{ended.err}"
+    crashed = running.ended()
+    assert crashed.code == 137, f"{case} was not passed:\n{crashed.err}"
     world.exchange.clock(speed="paced")
+    again = world.resume_to_the_end()
+    assert again.code == 0, again.err
+
+
+def in_a_cancel(world: World, case: str) -> None:
+    """No strategy cancels yet, so a small program does: it places one order, cancels it and waits until it is gone."""
+    program = [sys.executable, "-m", "tests.crash.place_and_cancel"]
+    environment = world.gambler.variables({"PYTHONPATH": str(ROOT), "GAMBLER_TEST": "1"})
+    crashed = subprocess.run(program, env={**environment, "GAMBLER_CRASH_AT": case}, capture_output=True, timeout=60)
+    assert crashed.returncode == 137, crashed.stderr.decode()
+    again = subprocess.run(program, env=environment, capture_output=True, timeout=60)
+    assert again.returncode == 0, again.stderr.decode()
+    assert [order["status"] for order in world.exchange.truth()["orders"]] == ["canceled"]
+    assert [row["status"] for row in world.query("SELECT status FROM orders")] == ["CANCELED"]
