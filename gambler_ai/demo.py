@@ -92,10 +92,10 @@ def _trade(stage: "Rehearsal", say: "Narrator") -> None:
 def _kill(stage: "Rehearsal", say: "Narrator", story: Tour) -> None:
     with stage.next_order_hangs():
         say.act(2, "kill -9, in mid-order", "The exchange takes the next order, and its answer never arrives.")
-        order = stage.wait(lambda: _unanswered(stage), "an order without an answer")
+        order = stage.wait(stage.unanswered, "an order without an answer")
         pid = stage.kill()
     story.killed_at = datetime.fromisoformat(stage.lab("GET", "clock")["now"])
-    with _books(stage) as books:
+    with stage.books() as books:
         status = next((row["status"] for row in books.orders() if row["client_order_id"] == order), "unknown")
     there = next(row for row in stage.truth()["orders"] if row["client_order_id"] == order)
     say.line("killed", f"process {pid} at {_clock(story.killed_at)}, with SIGKILL: no handler, no goodbye")
@@ -108,7 +108,7 @@ def _meanwhile(stage: "Rehearsal", say: "Narrator", story: Tour) -> None:
     symbol, qty = BY_HAND
     story.by_hand.add(stage.by_hand(symbol, "buy", qty)["client_order_id"])
     say.line("by hand", f"bought {qty} {symbol}, which the strategy has never heard of")
-    with _books(stage) as books:
+    with stage.books() as books:
         busy = {order["symbol"] for order in books.orders(open_only=True)}
         held = [row for row in books.positions() if row["symbol"] not in busy and Decimal(row["qty"]) > 0]
     if held:
@@ -124,7 +124,7 @@ def _resume(stage: "Rehearsal", say: "Narrator", story: Tour) -> None:
 
     say.act(4, "gambler run --resume", "It asks the exchange what really happened before it does anything else.")
     stage.trade("--resume")
-    story.report = stage.wait(lambda: _last_report(stage), "the recovery")
+    story.report = stage.wait(lambda: stage.report(2), "the recovery")
     story.back_at = datetime.fromisoformat(story.report["report"]["up_at"])
     say.block(report_lines(story.report))
     with say.watching(stage) as seen:
@@ -146,7 +146,7 @@ def conclude(
     problems = compare(truth, stage.database_url, "default")
     journal = json.loads(stage.gambler("journal", "verify", "--json").stdout or "{}")
     promises = promises_of(problems, truth, journal)
-    with _books(stage) as books:
+    with stage.books() as books:
         fills, positions = books.fills(), books.positions(every=True)
         entered = {row["position_id"]: row["entered_quantity"] for row in books.query("SELECT * FROM positions")}
     positions = [{**row, "entered": entered[row["position_id"]]} for row in positions]
@@ -214,32 +214,9 @@ def _ending_on_sigterm() -> Iterator[None]:
         signal.signal(signal.SIGTERM, previous)
 
 
-def _books(stage: "Rehearsal") -> Any:
-    from gambler_ai.storage.reading import reading
-
-    return reading(stage.database_url, "default")
-
-
-def _last_report(stage: "Rehearsal") -> Row | None:
-    """The second recovery's report: the first start wrote one too."""
-    with _books(stage) as books:
-        rows = books.query("SELECT report FROM recovery_reports ORDER BY seq")
-    return dict(json.loads(rows[-1]["report"])) if len(rows) > 1 else None
-
-
 def _has_traded(truth: Row) -> bool:
     """Enough to look at, and something held that a person may sell."""
     return len(truth["executions"]) >= FILLS_BEFORE_THE_KILL and len(truth["positions"]) >= 2
-
-
-def _unanswered(stage: "Rehearsal") -> str | None:
-    """Under `next_order_hangs`: the id of the order that the exchange took and left without an answer."""
-    if stage.lab("GET", "faults"):
-        return None
-    with _books(stage) as books:
-        sent = [row["client_order_id"] for row in books.orders(open_only=True) if row["status"] == "SENDING"]
-    taken = {row["client_order_id"] for row in stage.truth()["orders"]}
-    return next((name for name in sent if name in taken), None)
 
 
 def _so_far(truth: Row) -> str:

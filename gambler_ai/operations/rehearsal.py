@@ -20,6 +20,7 @@ from typing import Any
 
 from gambler_ai.errors import GamblerError
 from gambler_ai.paper_exchange import local
+from gambler_ai.storage.reading import Reader, reading
 
 LABEL = "default"
 _KEY, _SECRET = "PKREHEARSAL000000001", "rehearsal-only-no-secret"
@@ -98,6 +99,15 @@ class Rehearsal:
         """The trader's exit code, None while it runs."""
         return None if self._trader is None else self._trader.poll()
 
+    def end(self, *, within_s: float) -> int:
+        """Wait until the trader ends by itself; its exit code."""
+        if self._trader is None:
+            raise GamblerError("no trader runs in this rehearsal")
+        try:
+            return self._trader.wait(within_s)
+        except subprocess.TimeoutExpired:
+            raise GamblerError(f"the trader did not end within {within_s:g} s: {self._last_words()}") from None
+
     def wait(self, condition: Callable[[], Any], what: str, *, within_s: float = 60.0) -> Any:
         """The first true value of `condition`, while the trader lives. Raises GamblerError with its last words."""
         deadline = time.monotonic() + within_s
@@ -130,6 +140,27 @@ class Rehearsal:
     def _last_words(self) -> str:
         lines = self.log.read_text(errors="replace").strip().splitlines() if self.log.exists() else []
         return f"{lines[-1]} (see {self.log})" if lines else f"it said nothing (see {self.log})"
+
+    # --- the books --------------------------------------------------------------------------------------------
+
+    def books(self) -> contextlib.AbstractContextManager[Reader]:
+        """The database, opened for reading."""
+        return reading(self.database_url, LABEL)
+
+    def report(self, number: int) -> dict[str, Any] | None:
+        """What the recovery of the start with this number, counted from 1, reported; None before it has."""
+        with self.books() as books:
+            rows = books.query("SELECT report FROM recovery_reports ORDER BY seq")
+        return dict(json.loads(rows[number - 1]["report"])) if len(rows) >= number else None
+
+    def unanswered(self) -> str | None:
+        """Under `next_order_hangs`: the id of the order that the exchange took and left without an answer."""
+        if self.lab("GET", "faults"):
+            return None
+        with self.books() as books:
+            sent = [row["client_order_id"] for row in books.orders(open_only=True) if row["status"] == "SENDING"]
+        taken = {row["client_order_id"] for row in self.truth()["orders"]}
+        return next((name for name in sent if name in taken), None)
 
     # --- the exchange -----------------------------------------------------------------------------------------
 
