@@ -277,10 +277,9 @@ def exchange_status(as_json: bool) -> None:
 def crash_points(as_json: bool) -> None:
     """Named points where a test may end the process (GAMBLER_TEST=1 GAMBLER_CRASH_AT=point[:n])."""
     from gambler_ai.crashpoints import POINTS
-    from gambler_ai.face import print_pairs
 
     answer = [{"point": name, "meaning": meaning} for name, meaning in POINTS.items()]
-    answer_with(answer, as_json, lambda: print_pairs(POINTS))
+    answer_with(answer, as_json, lambda: click.echo("\n".join(f"{name:<26}  {text}" for name, text in POINTS.items())))
 
 
 def _params(texts: tuple[str, ...]) -> dict[str, str]:

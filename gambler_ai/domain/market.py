@@ -35,6 +35,17 @@ class Quote:
     ask: Decimal
 
 
+@dataclass(frozen=True, slots=True)
+class MarketHours:
+    """Regular trading hours as (open, close) pairs in UTC."""
+
+    sessions: tuple[tuple[datetime, datetime], ...]
+
+    def are_open(self, at: datetime) -> bool:
+        """From the open up to, but not at, the close: an order sent at the close waits for the next day."""
+        return any(opens <= at < closes for opens, closes in self.sessions)
+
+
 def iso(at: datetime) -> str:
     """UTC with fixed microseconds and Z: sorts as text, reads the same from both databases."""
     if at.tzinfo is None:

@@ -58,7 +58,7 @@ class Head:
 
 def chained(prev_hash: str, row: Mapping[str, Any]) -> str:
     """SHA-256 over version, previous hash and every column of a journal row, as canonical JSON."""
-    body = [VERSION, prev_hash, *(row[name] if row[name] is not None else "" for name in _HASHED)]
+    body = [VERSION, prev_hash, *(row[name] for name in _HASHED)]
     return hashlib.sha256(json.dumps(body, separators=(",", ":"), ensure_ascii=False).encode()).hexdigest()
 
 

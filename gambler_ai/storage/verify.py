@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import select
 
 from gambler_ai.domain.book import Book, Draft
+from gambler_ai.domain.money import text
 from gambler_ai.domain.orders import ImpossibleStep
 from gambler_ai.storage import models, rows
 from gambler_ai.storage.database import Database
@@ -102,13 +103,13 @@ def _compare(connection: Any, account_id: str, book: Book) -> tuple[str, ...]:
     fills = [fill for order in book.orders for fill in book.fills(order)]
     expected: dict[str, dict[str, Any]] = {
         "orders": {o.client_order_id: rows.order_row(o) for o in book.orders.values()},
-        "fills": {f"{f.client_order_id} {f.cum_to}": rows.fill_row(account_id, f) for f in fills},
+        "fills": {f"{f.client_order_id} {text(f.cum_to)}": rows.fill_row(account_id, f) for f in fills},
         "positions": {p.position_id: rows.position_row(p) for p in book.positions.values()},
     }
     differences: list[str] = []
     for name, table, key in (
         ("orders", models.orders, lambda r: r["client_order_id"]),
-        ("fills", models.fills, lambda r: f"{r['client_order_id']} {r['cum_to']}"),
+        ("fills", models.fills, lambda r: f"{r['client_order_id']} {text(r['cum_to'])}"),
         ("positions", models.positions, lambda r: r["position_id"]),
     ):
         stored = {

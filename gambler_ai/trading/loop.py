@@ -13,7 +13,7 @@ from gambler_ai.clock import Clock
 from gambler_ai.crashpoints import crashpoint
 from gambler_ai.domain import facts as kinds
 from gambler_ai.domain.fills import Fill, gaps
-from gambler_ai.domain.market import Bar, iso
+from gambler_ai.domain.market import Bar, MarketHours, iso
 from gambler_ai.domain.orders import UNRESOLVED, Order, Role, Wish
 from gambler_ai.domain.sessions import Session
 from gambler_ai.domain.sightings import Execution, facts_of_sighting
@@ -86,6 +86,7 @@ class Loop:
     in_doubt: InDoubt
     reconciler: PositionReconciler
     host: StrategyHost
+    hours: MarketHours
     gateway: Gateway
     clock: Clock
     rules: LoopRules
@@ -176,6 +177,9 @@ class Loop:
         if wishes and self.clock.now() > valid_until:
             self.signals_missed += len(wishes)
             log.warning("signal.too_old", symbol=bar.symbol, bar=iso(bar.end), wishes=len(wishes))
+            return
+        if wishes and not self.hours.are_open(self.clock.now()):
+            log.info("wish.blocked", symbol=bar.symbol, bar=iso(bar.end), why="the market is closed")
             return
         for ordinal, wish in enumerate(wishes):
             key = f"bar:{iso(bar.end)}:{ordinal}"

@@ -1,14 +1,20 @@
-"""History for the strategy: warm-up before the first decision, and the bars a gap has swallowed."""
+"""What the strategy needs of the market beside live bars: trading hours, warm-up, and the bars a gap has swallowed."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from gambler_ai.broker.gateway import Gateway
-from gambler_ai.domain.market import Bar
+from gambler_ai.domain.market import Bar, MarketHours
 from gambler_ai.trading.strategy_host import StrategyHost
 
 MINUTES_PER_DAY = 390
 SPARE_DAYS = 4  # a weekend and a holiday
+
+
+def hours(gateway: Gateway, start: datetime, end: datetime) -> MarketHours:
+    """Regular hours of every trading day a session touches, by the broker's calendar."""
+    days = gateway.calendar((start - timedelta(days=1)).date(), (end + timedelta(days=1)).date())
+    return MarketHours(tuple((day.open, day.close) for day in days))
 
 
 def warm_up(gateway: Gateway, host: StrategyHost, symbols: Sequence[str], now: datetime) -> int:

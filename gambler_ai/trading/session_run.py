@@ -119,6 +119,7 @@ class SessionRun:
             in_doubt=recovery.in_doubt,
             reconciler=recovery.reconciler,
             host=host,
+            hours=market_data.hours(parts.gateway, parts.clock.now(), session.ends_at),
             gateway=parts.gateway,
             clock=parts.clock,
             rules=LoopRules(
