@@ -48,7 +48,7 @@ class Fact:
 
 
 def to_json(value: Any) -> Any:
-    """A domain value as JSON data: amounts as text, times as UTC ISO, enums by value, fields at their default left out."""
+    """A domain value as JSON data: amounts as text, times as UTC ISO, enums by value, defaults left out."""
     if value is None or isinstance(value, bool | int):
         return value
     if isinstance(value, Decimal):

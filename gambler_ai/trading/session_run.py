@@ -131,7 +131,7 @@ class SessionRun:
         )
 
     def _warm_up(self, loop: Loop, choice: Choice) -> int:
-        """Saved state and the bars since, or history from nothing; returns how many bars were replayed for decisions."""
+        """Saved state and the bars since, or history from nothing; returns how many bars were replayed to decide."""
         gateway: Gateway = self.parts.gateway
         symbols, now, state = choice.session.symbols, self.parts.clock.now(), self.house.books.state
         stored = None if choice.is_new else state.records.strategy_state(choice.session.session_id)

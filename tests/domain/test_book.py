@@ -97,7 +97,9 @@ class Recorder:
         return self
 
 
-flows = st.builds(lambda random, steps: Recorder(random).run(steps), st.randoms(use_true_random=False), st.integers(0, 60))
+flows = st.builds(
+    lambda random, steps: Recorder(random).run(steps), st.randoms(use_true_random=False), st.integers(0, 60)
+)
 
 
 @settings(deadline=None, max_examples=60)

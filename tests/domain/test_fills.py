@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from decimal import Decimal
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -86,7 +87,7 @@ def test_no_share_is_lost_or_counted_twice_however_it_is_told(case: tuple[Tellin
     for one in told:
         tell_all(telling, [one])
         booked = held(telling.book)
-        assert all(left.cum_to <= right.cum_from for left, right in zip(booked, booked[1:], strict=False))
+        assert all(left.cum_to <= right.cum_from for left, right in pairwise(booked))
         assert covered(booked) <= telling.there.filled
         order = telling.book.orders[ORDER.client_order_id]
         assert covered(booked) == order.filled_qty <= order.broker_filled_qty <= telling.there.filled

@@ -58,7 +58,9 @@ def test_the_end_is_the_same_in_whatever_order_it_is_told(life: list[BrokerOrder
 
 
 @settings(deadline=None)
-@given(st.sampled_from(LIVES).flatmap(lambda life: st.tuples(st.just(life), st.lists(st.sampled_from(life), max_size=9))))
+@given(
+    st.sampled_from(LIVES).flatmap(lambda life: st.tuples(st.just(life), st.lists(st.sampled_from(life), max_size=9)))
+)
 def test_repeated_sightings_change_nothing(case: tuple[list[BrokerOrder], list[BrokerOrder]]) -> None:
     life, noise = case
     assert believed(ORDER, [*noise, *life, *noise]) == believed(ORDER, life)
@@ -66,7 +68,9 @@ def test_repeated_sightings_change_nothing(case: tuple[list[BrokerOrder], list[B
 
 sightings = st.builds(
     lambda status, filled, second: seen(ORDER, status, filled, updated_at=at(second)),
-    st.sampled_from(["accepted", "new", "partially_filled", "filled", "canceled", "expired", "replaced", "rejected", "?"]),
+    st.sampled_from(
+        ["accepted", "new", "partially_filled", "filled", "canceled", "expired", "replaced", "rejected", "?"]
+    ),
     st.integers(0, 100),
     st.integers(0, 9),
 )
@@ -75,7 +79,9 @@ orders = st.sampled_from([ORDER, *(an_order(status=s, **known) for s in OrderSta
 
 
 @given(orders, st.lists(sightings, max_size=12))
-def test_no_sighting_however_mad_lowers_the_quantity_or_reopens_an_order(order: Order, seens: list[BrokerOrder]) -> None:
+def test_no_sighting_however_mad_lowers_the_quantity_or_reopens_an_order(
+    order: Order, seens: list[BrokerOrder]
+) -> None:
     for sighting in seens:
         after = observe(order, sighting, at(50))
         assert after.broker_filled_qty >= order.broker_filled_qty

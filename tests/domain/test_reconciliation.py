@@ -1,4 +1,4 @@
-"""The plan: what follows from evidence at once, and what must be confirmed first. Rows are those of the restore policy."""
+"""The plan: what follows from evidence at once, what must be confirmed first. Rows are those of the restore policy."""
 
 from typing import Any
 
@@ -6,7 +6,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gambler_ai.domain import facts
 from gambler_ai.domain.book import Book, Draft
 from gambler_ai.domain.money import ZERO
 from gambler_ai.domain.orders import BrokerOrder, OrderStatus, Role
@@ -177,7 +176,8 @@ def test_after_a_plan_was_applied_the_second_plan_is_empty(random: Any, steps: i
         commit(book, found, seq)
         seq += len(found)
     orders = [one.shown() for one in flow.orders if flow.book.order(one.order.client_order_id) or one.filled]
-    executions = {shown.broker_order_id: one.executions for one, shown in zip(flow.orders, map_shown(flow), strict=True)}
+    shown = zip(flow.orders, map_shown(flow), strict=True)
+    executions = {seen.broker_order_id: one.executions for one, seen in shown}
     draft = Draft(book, ACCOUNT)
     for action in plan(ACCOUNT, book, a_look(*orders, executions=executions)).actions:
         for fact in action.facts:

@@ -15,9 +15,7 @@ SELL = Wish("SPY", Side.SELL, D(100), Role.EXIT)
 WORKING = an_order(status=OrderStatus.WORKING)
 
 
-def asked(
-    wish: Wish, held: Any = (), orders: Any = (), blocks: Any = None, limits: Limits | None = None
-) -> str | None:
+def asked(wish: Wish, held: Any = (), orders: Any = (), blocks: Any = None, limits: Limits | None = None) -> str | None:
     return why_not(wish, "alpha", ["SPY", "IBM"], Exposure(held, orders, blocks or {}), limits or Limits())
 
 

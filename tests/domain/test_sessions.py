@@ -4,7 +4,13 @@ import pytest
 
 from gambler_ai.domain.sessions import SessionStatus, may_step
 
-ALLOWED = {("active", "stopped"), ("active", "crashed"), ("crashed", "active"), ("crashed", "stopped"), ("stopped", "active")}
+ALLOWED = {
+    ("active", "stopped"),
+    ("active", "crashed"),
+    ("crashed", "active"),
+    ("crashed", "stopped"),
+    ("stopped", "active"),
+}
 
 
 @pytest.mark.parametrize(("before", "after"), list(product(SessionStatus, SessionStatus)))
