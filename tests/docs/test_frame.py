@@ -99,3 +99,10 @@ def test_an_installed_wheel_brings_its_migrations_and_makes_a_database(tmp_path:
     )
     assert done.returncode == 0, done.stderr
     assert "created" in done.stdout
+
+
+def test_the_screen_in_the_readme_is_the_tour_of_today() -> None:
+    steps = re.findall(r"^\d  (.+?)  (.+)$", page("README.md"), re.MULTILINE)
+    tour = page("gambler_ai/demo.py")
+    assert len(steps) == 5
+    assert not [text for step in steps for text in step if text not in tour]
