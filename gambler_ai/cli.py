@@ -77,7 +77,7 @@ def init_db(as_json: bool) -> None:
 
     settings = settings_now()
     if settings.default_database:
-        settings.data_dir.mkdir(parents=True, exist_ok=True)
+        settings.make_data_dir()
     database = Database(settings.database_url)
     before, backup = schema.upgrade(database)
     database.close()

@@ -30,7 +30,7 @@ class reading_books:  # noqa: N801 - used as a function in `with`
 
         settings = settings_now()
         if settings.default_database:
-            settings.data_dir.mkdir(parents=True, exist_ok=True)
+            settings.make_data_dir()
         self._reader = Reader(settings.database_url, settings.account_label)
         return self._reader, settings
 

@@ -62,6 +62,19 @@ class Settings:
     signal_ttl_s: float
     default_database: bool
 
+    def make_data_dir(self) -> None:
+        """Create `data_dir` if it is not there. Raises UsageError when it cannot be made or written."""
+        try:
+            self.data_dir.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UsageError(
+                f"the data directory {self.data_dir} cannot be made ({error.strerror}); set GAMBLER_DATA_DIR"
+            ) from error
+        if not os.access(self.data_dir, os.W_OK):
+            raise UsageError(
+                f"the data directory {self.data_dir} is not writable by this user; set GAMBLER_DATA_DIR to one that is"
+            )
+
     def __repr__(self) -> str:
         return f"Settings(account_label={self.account_label!r}, data_dir={str(self.data_dir)!r})"
 

@@ -30,7 +30,7 @@ def build(
     from gambler_ai.storage.database import Database
     from gambler_ai.storage.lease import Holder
 
-    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    settings.make_data_dir()
     database = Database(settings.database_url)
     endpoints, key_id, secret_key = broker_address(settings, announce)
     clock = ExchangeClock()
