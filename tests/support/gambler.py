@@ -87,6 +87,7 @@ class Gambler:
     database_url: str
     exchange_url: str
     environment: dict[str, str] = field(default_factory=dict)
+    prefix: tuple[str, ...] = ()
     _running: list[Running] = field(default_factory=list)
 
     def variables(self, more: dict[str, str | None]) -> dict[str, str]:
@@ -110,7 +111,7 @@ class Gambler:
         out, err = self.directory / f"{number}.out", self.directory / f"{number}.err"
         with out.open("wb") as stdout, err.open("wb") as stderr:
             process = subprocess.Popen(
-                [sys.executable, "-m", "gambler_ai", *arguments],
+                [*self.prefix, sys.executable, "-m", "gambler_ai", *arguments],
                 cwd=self.directory,
                 env=self.variables(more),
                 stdin=subprocess.DEVNULL,
