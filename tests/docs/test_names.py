@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 from enum import StrEnum
+from pathlib import Path
 
 import click
 import pytest
@@ -106,3 +107,8 @@ def test_every_kind_of_journal_row_is_in_the_glossary() -> None:
 @pytest.mark.parametrize("step", STEPS)
 def test_every_step_of_a_recovery_is_in_the_guide(step: str) -> None:
     assert f"| `{step}` |" in page("docs/RECOVERY_GUIDE.md")
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "scripts").glob("*.py")), ids=lambda path: path.name)
+def test_every_script_is_explained(path: Path) -> None:
+    assert f"scripts/{path.name}" in table_column(page("docs/commands.md"), "Scripts")
