@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from functools import lru_cache
 
 MINUTE = timedelta(minutes=1)
 
@@ -46,11 +47,12 @@ class MarketHours:
         return any(opens <= at < closes for opens, closes in self.sessions)
 
 
+@lru_cache(maxsize=256)
 def iso(at: datetime) -> str:
     """UTC with fixed microseconds and Z: sorts as text, reads the same from both databases."""
     if at.tzinfo is None:
         raise ValueError(f"{at!r} has no time zone")
-    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return at.astimezone(UTC).isoformat(timespec="microseconds")[:-6] + "Z"
 
 
 def parse_time(text: str) -> datetime:
