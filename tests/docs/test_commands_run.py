@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.docs.pages import PAGES, ROOT, Command, runnable
+from tests.docs.pages import PAGES, ROOT, Command, page, runnable
 
 BLOCKS = [
     pytest.param(block, id=f"{path.relative_to(ROOT)}-{number}")
@@ -45,3 +45,21 @@ def test_the_guides_have_commands_that_are_run() -> None:
     assert {"docs/commands.md", "docs/configuration.md", "docs/RECOVERY_GUIDE.md"} <= {
         str(path.relative_to(ROOT)) for path in PAGES if runnable(path)
     }
+
+
+def test_the_strategy_in_the_readme_loads_and_its_parameter_is_read(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    example = page("README.md").split("```python\n", 1)[1].split("```", 1)[0]
+    (tmp_path / "mymodule.py").write_text(example)
+    flags = ["--strategy", "mymodule:BuyOnce", "--param", "shares=many"]
+    done = subprocess.run(
+        [sys.executable, "-m", "gambler_ai", "run", *flags],
+        cwd=tmp_path,
+        env=environment | {"PYTHONPATH": "."},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 2
+    assert "shares='many' is not a int" in done.stderr
