@@ -63,19 +63,20 @@ class RecordingLedger(Ledger):
 class Desk:
     """The state manager on a fresh database, and the two commits of an order."""
 
-    def __init__(self, url: str, folder: Path, ledger: type[Ledger] = Ledger) -> None:
-        clock = ExchangeClock()
+    def __init__(self, url: str, folder: Path, ledger: type[Ledger] = Ledger, account_id: str = ACCOUNT) -> None:
+        self.clock = clock = ExchangeClock()
         clock.observe(NOW)
+        self.session = session_of(account_id)
         self.database = Database(url)
         schema.upgrade(self.database)
-        account = bind_account(self.database, "bench", ACCOUNT, "PA1", "http://127.0.0.1", clock)
-        records = Records(self.database, ACCOUNT)
-        self.ledger = ledger(self.database, ACCOUNT, clock, Book(records), account.lease_token, account.head)
+        account = bind_account(self.database, "bench", account_id, "PA1", "http://127.0.0.1", clock)
+        records = Records(self.database, account_id)
+        self.ledger = ledger(self.database, account_id, clock, Book(records), account.lease_token, account.head)
         if isinstance(self.ledger, RecordingLedger):
             self.ledger.record = []
         stops = EmergencyStopFile.of(folder, "bench").reason
-        self.state = StateManager(self.ledger, records, Writes(self.database, ACCOUNT), clock, stops)
-        self.state.open_session(_session())
+        self.state = StateManager(self.ledger, records, Writes(self.database, account_id), clock, stops)
+        self.state.open_session(self.session)
         self._count = 0
 
     def one_order(self) -> None:
@@ -91,10 +92,10 @@ class Desk:
         self.database.close()
 
 
-def _session() -> Session:
+def session_of(account_id: str) -> Session:
     return Session(
         session_id="bench",
-        account_id=ACCOUNT,
+        account_id=account_id,
         owner="smacross",
         strategy="sma_cross",
         symbols=("SPY",),
