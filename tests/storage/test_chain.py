@@ -13,7 +13,7 @@ from gambler_ai.errors import DatabaseUnavailable
 from gambler_ai.storage import models
 from gambler_ai.storage.database import Database
 from gambler_ai.storage.journal import GENESIS, Head, Ledger, chained
-from tests.builders import ACCOUNT, D, an_order, at
+from tests.builders import D, an_order, at
 from tests.storage.rig import one, run, trade, verdict_of, without_triggers
 
 NOT_HASHED = ("prev_hash", "hash")
@@ -21,8 +21,8 @@ NOT_HASHED = ("prev_hash", "hash")
 
 @pytest.fixture
 def traded(database: Database, ledger: Ledger) -> Database:
-    trade(ledger, seed=11, steps=200)
-    assert ledger.head.seq > 40
+    trade(ledger, seed=11, steps=120)
+    assert ledger.head.seq > 30
     return database
 
 
@@ -64,19 +64,26 @@ def test_an_empty_journal_is_whole(database: Database, ledger: Ledger) -> None:
 HASHED = [c.name for c in models.order_journal.columns if c.name not in (*NOT_HASHED, "account_id", "seq")]
 
 
-@pytest.mark.parametrize("column", HASHED)
-def test_a_change_of_any_column_is_found(unprotected: Database, column: str) -> None:
+def verdict_after(database: Database, column: str, value: str, seq: int) -> int | None:
+    """Where the chain breaks after this change of one column, which is taken back then."""
+    before = one(database, f"SELECT {column} FROM order_journal WHERE seq = {seq}")
+    run(database, f"UPDATE order_journal SET {column} = '{value}' WHERE seq = {seq}")
+    found = verdict_of(database).first_bad_seq
+    run(database, f"UPDATE order_journal SET {column} = :before WHERE seq = {seq}", before=before)
+    return found
+
+
+def test_a_change_of_any_column_is_found(unprotected: Database) -> None:
     values: dict[str, Any] = {"at": iso(at(99)), "wall_at": iso(at(99)), "payload": "{}"}
-    value = values.get(column, "7")
-    run(unprotected, f"UPDATE order_journal SET {column} = '{value}' WHERE seq = 9")
-    assert verdict_of(unprotected).first_bad_seq == 9
+    found = {column: verdict_after(unprotected, column, values.get(column, "7"), 9) for column in HASHED}
+    assert found == dict.fromkeys(HASHED, 9)
+    assert verdict_of(unprotected).ok
 
 
-@pytest.mark.parametrize("column", ["error", "session_id", "broker_order_id", "side"])
-def test_nothing_turned_into_an_empty_text_is_found(unprotected: Database, column: str) -> None:
-    empty = one(unprotected, f"SELECT min(seq) FROM order_journal WHERE {column} IS NULL")
-    run(unprotected, f"UPDATE order_journal SET {column} = '' WHERE seq = {empty}")
-    assert verdict_of(unprotected).first_bad_seq == empty
+def test_nothing_turned_into_an_empty_text_is_found(unprotected: Database) -> None:
+    for column in ("error", "session_id", "position_id", "broker_order_id", "side"):
+        empty = one(unprotected, f"SELECT min(seq) FROM order_journal WHERE {column} IS NULL")
+        assert verdict_after(unprotected, column, "", empty) == empty
 
 
 def test_a_removed_row_is_found(unprotected: Database) -> None:
@@ -96,7 +103,8 @@ def test_a_cut_tail_is_found_by_the_accounts_head(unprotected: Database, ledger:
 
 
 def test_a_row_too_many_is_found(unprotected: Database, ledger: Ledger) -> None:
-    run(unprotected, f"UPDATE accounts SET seq = seq - 1, hash = (SELECT prev_hash FROM order_journal WHERE seq = {ledger.head.seq})")  # fmt: skip
+    before = one(unprotected, f"SELECT prev_hash FROM order_journal WHERE seq = {ledger.head.seq}")
+    run(unprotected, f"UPDATE accounts SET seq = seq - 1, hash = '{before}'")
     assert not verdict_of(unprotected).ok
 
 
@@ -127,7 +135,7 @@ def test_progress_is_told_and_batches_lose_nothing(traded: Database, monkeypatch
     [
         ("orders", "UPDATE orders SET filled_qty = '12345' WHERE client_order_id = {order}", "differs in filled_qty"),
         ("orders", "UPDATE orders SET status = 'FILLED', error = 'x' WHERE client_order_id = {order}", "differs in"),
-        ("fills", "UPDATE fills SET price = '1' WHERE cum_from = '0' AND client_order_id = {filled}", "differs in price"),
+        ("fills", "UPDATE fills SET price = '1' WHERE client_order_id = {filled}", "differs in price"),
         ("fills", "DELETE FROM fills WHERE client_order_id = {filled}", "is not stored"),
         ("positions", "UPDATE positions SET quantity = '5' WHERE position_id = {position}", "differs in quantity"),
         ("positions", "UPDATE positions SET pnl_pct = '99' WHERE position_id = {position}", "differs in pnl_pct"),
@@ -176,13 +184,13 @@ def test_verify_without_rebuilding_checks_the_chain_only(traded: Database) -> No
 
 
 def test_another_accounts_rows_are_not_ours(traded: Database) -> None:
-    run(traded, "INSERT INTO accounts SELECT 'other', 'other', number, endpoint, bound_at, NULL, 0, NULL, NULL, 0, hash "
-        f"FROM accounts WHERE account_id = '{ACCOUNT}'")  # fmt: skip
+    run(traded, "INSERT INTO accounts (account_id, label, number, endpoint, bound_at, hash) "
+        "SELECT 'other', 'other', number, endpoint, bound_at, hash FROM accounts")  # fmt: skip
     assert verdict_of(traded).ok
 
 
 def test_the_database_refuses_what_breaks_its_rules(traded: Database) -> None:
     for statement in ("DELETE FROM accounts", "UPDATE trading_sessions SET status = 'sleeping'"):
-        with pytest.raises(DatabaseUnavailable, match="(?i)constraint") as raised:
+        with pytest.raises(DatabaseUnavailable, match=r"(?i)constraint") as raised:
             run(traded, statement)
         assert isinstance(raised.value.__cause__, DBAPIError)

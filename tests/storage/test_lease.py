@@ -1,4 +1,4 @@
-"""The right to write for one account: taken by one, renewed only by the holder, free at once when the holder is dead."""
+"""The right to write for one account: taken by one, renewed by its holder only, free at once when that one is dead."""
 
 import os
 import subprocess

@@ -22,7 +22,9 @@ from tests.storage.rig import A_SESSION, ledger_of, one, trade, verdict_of
 SEEDS = range(6)
 
 
-@pytest.mark.parametrize("amount", ["0.000000001", "0.1", "123456789012345.123456789", "1E+2", "10.50", "99999999999999999999"])
+@pytest.mark.parametrize(
+    "amount", ["0.000000001", "0.1", "123456789012345.123456789", "1E+2", "10.50", "99999999999999999999"]
+)
 def test_amounts_come_back_exactly(database: Database, ledger: Ledger, amount: str) -> None:
     order = an_order(qty=D(amount), limit_price=D(amount), notional=-D(amount))
     ledger.commit([facts.order_intended(order)])
@@ -151,5 +153,5 @@ def test_another_label_sees_nothing(database_url: str, ledger: Ledger) -> None:
 
 
 def test_reading_changes_nothing(database_url: str, ledger: Ledger) -> None:
-    with reading(database_url, "default") as reader, pytest.raises(Exception, match="(?i)read.?only"):
+    with reading(database_url, "default") as reader, pytest.raises(Exception, match=r"(?i)read.?only"):
         reader.query("DELETE FROM fills")

@@ -20,7 +20,7 @@ from gambler_ai.storage.database import Database, parse_url
 from gambler_ai.storage.reading import Reader
 from tests.storage.rig import first_ledger, one, run
 
-NEXT = '''
+NEXT = """
 import sqlalchemy as sa
 from alembic import op
 
@@ -30,7 +30,7 @@ down_revision = "0001"
 
 def upgrade() -> None:
     op.add_column("accounts", sa.Column("nickname", sa.Text()))
-'''
+"""
 
 
 def test_the_migrated_schema_is_the_models(database: Database) -> None:
@@ -48,9 +48,8 @@ def test_the_comparison_above_would_see_a_difference(database: Database) -> None
 
 @pytest.mark.parametrize("name", ["uq_positions_one_open", "uq_trading_sessions_one_active", "ix_orders_attention"])
 def test_partial_indexes_are_partial(database: Database, name: str) -> None:
-    catalog = "SELECT sql FROM sqlite_master WHERE name = :n"
-    definition = one(database, catalog if database.is_sqlite else "SELECT indexdef FROM pg_indexes WHERE indexname = :n", n=name)
-    assert " WHERE " in definition
+    ours, theirs = "SELECT sql FROM sqlite_master WHERE name", "SELECT indexdef FROM pg_indexes WHERE indexname"
+    assert " WHERE " in one(database, f"{ours if database.is_sqlite else theirs} = :name", name=name)
 
 
 def test_creating_twice_changes_nothing(database_url: str) -> None:
@@ -100,7 +99,7 @@ def with_0002(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("with_0002")
-def test_upgrading_keeps_the_data_and_backs_a_sqlite_file_up_first(database_url: str, request: Any) -> None:
+def test_upgrading_keeps_the_data_and_backs_a_sqlite_file_up_first(database_url: str) -> None:
     with pytest.MonkeyPatch.context() as today:
         today.setattr(schema, "CURRENT", "0001")
         database = Database(database_url)
@@ -162,6 +161,12 @@ def damage_middle(file: Path) -> None:
     file.write_bytes(content)
 
 
+def use(url: str) -> None:
+    database = Database(url)
+    schema.check(database)
+    run(database, "SELECT * FROM orders")
+
+
 @pytest.mark.parametrize("damage", [damage_text, damage_header, damage_middle])
 def test_a_damaged_file_is_refused_and_left_untouched(sqlite_file: Path, sqlite_url: str, damage: Any) -> None:
     made = Database(sqlite_url)
@@ -170,7 +175,7 @@ def test_a_damaged_file_is_refused_and_left_untouched(sqlite_file: Path, sqlite_
     run(made, "PRAGMA wal_checkpoint(TRUNCATE)")
     damage(sqlite_file)
     content = sqlite_file.read_bytes()
-    with pytest.raises(StoredStateUnsafe) as raised:
+    with pytest.raises(StoredStateUnsafe) as raised:  # noqa: PT012 - which of the two finds it depends on the damage
         schema.check(Database(sqlite_url))
         run(Database(sqlite_url), "SELECT * FROM orders")
     assert raised.value.exit_code == 5
@@ -234,7 +239,11 @@ def test_a_password_is_never_shown() -> None:
 
 def test_sqlite_is_set_up_for_durability(sqlite_url: str) -> None:
     database = Database(sqlite_url)
-    assert [one(database, f"PRAGMA {name}") for name in ("journal_mode", "synchronous", "foreign_keys")] == ["wal", 2, 1]
+    assert [one(database, f"PRAGMA {name}") for name in ("journal_mode", "synchronous", "foreign_keys")] == [
+        "wal",
+        2,
+        1,
+    ]
 
 
 def test_the_lock_file_belongs_to_one_process_until_it_ends(sqlite_url: str) -> None:
