@@ -1,5 +1,6 @@
 """What people see: tables, the status page, the while-you-were-down report. Values in, text out."""
 
+import platform
 import sys
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -199,7 +200,7 @@ def print_status(status: Row) -> None:
         symbols = ",".join(session["symbols"])
         click.echo(f"session   {session['session_id']} {session['status']}: {session['strategy']} on {symbols}")
     holder = (ages["held_by"] or "").split("|")
-    held = f"held by process {holder[2]} on {holder[0]}" if len(holder) == 5 else "not held by any process"
+    held = _held_by(holder[0], holder[2]) if len(holder) == 5 else "not held by any process"
     click.echo(f"lease     {held}; heartbeat {ages['heartbeat_age_s']} s ago")
     click.echo(f"books     {status['open_positions']} open positions, {status['open_orders']} open orders")
     for block in status["blocks"]:
@@ -207,6 +208,11 @@ def print_status(status: Row) -> None:
         click.echo(f"          way out: {block['way_out']}")
     if not status["blocks"]:
         click.echo("blocks    none")
+
+
+def _held_by(host: str, pid: str) -> str:
+    gone = Path("/proc").is_dir() and host == platform.node() and not Path("/proc", pid).exists()
+    return f"held by process {pid} on {host}" + (", which is gone: the next start takes over" if gone else "")
 
 
 def while_you_were_down(report: Row) -> None:
@@ -233,10 +239,14 @@ def report_lines(report: Row) -> list[str]:
         f"  equity    {what['equity']['now']} USD" + (f" ({change} since the last checkpoint)" if change else "")
     )
     seconds = sum(step[1] for step in report["steps"])
-    lines.append(f"  recovered in {seconds:.2f} s, {report['requests']} orders sent or cancelled by recovery")
+    lines.append(f"  recovered in {seconds:.2f} s, {_count(report['requests'], 'request')} to change orders")
     if len(lines) == 3:
         lines.insert(1, "  nothing happened that the books did not know")
     return lines
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" + ("" if number == 1 else "s")
 
 
 def plan_table(report: Row, *, dry_run: bool) -> None:

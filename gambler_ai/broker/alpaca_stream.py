@@ -263,4 +263,5 @@ class StreamThread:
         except asyncio.CancelledError:
             return
         finally:
-            await self._stream.close()
+            with contextlib.suppress(asyncio.CancelledError):  # the second ask_to_stop may meet the closing
+                await self._stream.close()

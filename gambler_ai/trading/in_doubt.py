@@ -2,15 +2,17 @@
 
 Found under its id: the broker's word counts. Not found: an exit, or an entry whose signal is still valid, is sent again
 under the same id; anything else waits until the settle window is over and three reads by two paths agree that it is
-absent. Absent is revocable: every look matches every broker order against every intent.
+absent. Absent is revocable: every look matches every broker order against every intent; an entry that shows up late
+is cancelled, and what it filled is kept.
 """
 
 from dataclasses import dataclass, field
+from datetime import timedelta
 
 from gambler_ai.broker.gateway import Gateway
 from gambler_ai.clock import Clock
 from gambler_ai.crashpoints import crashpoint
-from gambler_ai.domain.orders import UNRESOLVED, Order, Role
+from gambler_ai.domain.orders import UNRESOLVED, Order, OrderStatus, Role
 from gambler_ai.domain.sightings import absent
 from gambler_ai.errors import BrokerRefusesUs, BrokerUnreachable, RateLimited
 from gambler_ai.logs import get_logger
@@ -23,6 +25,8 @@ log = get_logger("in_doubt")
 AGREEING_READS = 3
 FIRST_WAIT_S = 0.25
 LONGEST_WAIT_S = 30.0
+RETRY_WITHIN = timedelta(hours=20)
+"""Retries rest on the broker remembering client order ids; for how long is not documented, a trading day is safe."""
 
 
 @dataclass
@@ -47,17 +51,25 @@ class InDoubt:
     def orders(self) -> list[Order]:
         return [order for order in self.state.book.orders.values() if order.status in UNRESOLVED and order.is_ours]
 
+    def late_entries(self) -> list[Order]:
+        """Entries that were given up and then showed up, still open: nobody wants them any more."""
+        live = (o for o in self.state.book.orders.values() if o.status is OrderStatus.WORKING)
+        return [order for order in live if order.late_at is not None and order.role is Role.ENTRY]
+
     def settle(self) -> int:
         """Look once after every order that is due; returns how many are still in doubt. Never waits."""
         now = self.clock.monotonic()
-        waiting = self.orders()
+        waiting = [*self.orders(), *self.late_entries()]
         self._doubts = {o.client_order_id: self._doubts.get(o.client_order_id) or _Doubt(now, now) for o in waiting}
         for order in waiting:
             doubt = self._doubts[order.client_order_id]
             if now < doubt.next_try:
                 continue
             try:
-                self._look_after(order, doubt, now)
+                if order.status is OrderStatus.WORKING:
+                    self.desk.cancel(order, "an entry that showed up late")
+                else:
+                    self._look_after(order, doubt, now)
             except (BrokerUnreachable, RateLimited, BrokerRefusesUs) as error:
                 log.warning("in_doubt.no_answer", client_order_id=order.client_order_id, error=str(error))
             doubt.wait_s = min(doubt.wait_s * 2, LONGEST_WAIT_S, max(FIRST_WAIT_S, self.settle_s / 4))
@@ -78,7 +90,7 @@ class InDoubt:
             self._count_absence(order, doubt)
 
     def _may_send_again(self, order: Order) -> bool:
-        if not self.desk.may_send_again(order):
+        if not self.desk.may_send_again(order) or self.clock.now() - order.created_at > RETRY_WITHIN:
             return False
         if order.role is not Role.ENTRY:
             return True

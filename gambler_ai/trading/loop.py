@@ -14,7 +14,7 @@ from gambler_ai.crashpoints import crashpoint
 from gambler_ai.domain import facts as kinds
 from gambler_ai.domain.fills import Fill, gaps
 from gambler_ai.domain.market import Bar, MarketHours, iso
-from gambler_ai.domain.orders import UNRESOLVED, Order, Role, Wish
+from gambler_ai.domain.orders import Order, Role, Wish
 from gambler_ai.domain.sessions import Session
 from gambler_ai.domain.sightings import Execution, facts_of_sighting
 from gambler_ai.errors import BrokerRefusesUs, BrokerUnreachable, DatabaseUnavailable, RateLimited
@@ -254,7 +254,7 @@ class Loop:
         if self.stop.is_set():
             self.finished = "asked to stop"
             return
-        if any(order.status in UNRESOLVED for order in self.state.book.orders.values()):
+        if self.in_doubt.orders() or self.in_doubt.late_entries():
             self.in_doubt.settle()
         if self._bars_gap:
             self._fill_the_gap()

@@ -74,6 +74,7 @@ class Recovery:
     wait_for_confirmations: bool = False
     applied: list[Action] = field(default_factory=list)
     settled: list[str] = field(default_factory=list)
+    requests: int = 0
 
     def run(self) -> Round:
         """Look, settle what is in doubt, apply what is explained, and prove it: the last round changes nothing.
@@ -95,6 +96,7 @@ class Recovery:
             order = self.state.book.order(order_id)
             if order is not None:
                 self.settled.append(f"{order_id} -> {order.status}")
+        self.requests = self.desk.requests
         return last
 
     def _round(self) -> Round:
@@ -144,7 +146,7 @@ class Recovery:
             "ok": not last.pending and not self.in_doubt.orders(),
             "applied": [action.as_json() for action in self.applied],
             "plan": [action.as_json() for action in (*self.applied, *_open_questions(last))],
-            "requests": self.desk.requests,
+            "requests": self.requests,
             "steps": [[name, seconds] for name, seconds in self.steps.done],
             "report": {
                 "down_since": iso(self.before.last_alive),

@@ -9,6 +9,7 @@ from gambler_ai.domain.sessions import Session, SessionStatus
 from gambler_ai.errors import BrokerRefusesUs, BrokerUnreachable, RateLimited
 from gambler_ai.logs import get_logger
 from gambler_ai.trading import market_data
+from gambler_ai.trading.emergency_stop import EmergencyStopFile
 from gambler_ai.trading.house import House, Parts
 from gambler_ai.trading.loop import Blocks, Loop, LoopRules
 from gambler_ai.trading.messages import Message
@@ -172,7 +173,8 @@ class SessionRun:
         crashpoint("session.after_stop")
         HeadFile(parts.data_dir, parts.label).write(books.account.account_id, books.state.head)
         log.info("session.stopped", session=loop.session.session_id, **amounts_of(account))
-        return NEEDS_A_HUMAN if books.state.records.active_halts() else DONE
+        stopped_by_file = EmergencyStopFile.of(parts.data_dir, parts.label).reason() is not None
+        return NEEDS_A_HUMAN if stopped_by_file or books.state.records.active_halts() else DONE
 
     def close(self) -> None:
         self.house.close()
