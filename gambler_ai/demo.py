@@ -108,9 +108,7 @@ def _meanwhile(stage: "Rehearsal", say: "Narrator", story: Tour) -> None:
     symbol, qty = BY_HAND
     story.by_hand.add(stage.by_hand(symbol, "buy", qty)["client_order_id"])
     say.line("by hand", f"bought {qty} {symbol}, which the strategy has never heard of")
-    with stage.books() as books:
-        busy = {order["symbol"] for order in books.orders(open_only=True)}
-        held = [row for row in books.positions() if row["symbol"] not in busy and Decimal(row["qty"]) > 0]
+    held = stage.held()
     if held:
         sold = held[-1]
         story.by_hand.add(stage.by_hand(sold["symbol"], "sell", sold["qty"])["client_order_id"])

@@ -48,11 +48,12 @@ def checks(stage: Rehearsal) -> Iterator[Check]:
         stage.kill()
     with stage.books() as books:
         [killed] = [row for row in books.orders() if row["client_order_id"] == order]
-        held = [row for row in books.positions() if row["symbol"] != killed["symbol"]]
     yield "kill -9 in mid-order leaves the intent behind", killed["status"] == "SENDING", f"{order} {killed['status']}"
 
     stage.by_hand(EXTERNAL, "buy", "25")
-    sold = {row["position_id"]: stage.by_hand(row["symbol"], "sell", row["qty"])["client_order_id"] for row in held}
+    sold = {
+        row["position_id"]: stage.by_hand(row["symbol"], "sell", row["qty"])["client_order_id"] for row in stage.held()
+    }
     stage.lab("POST", "clock", advance_s=120)
     stage.trade("--resume")
     report = stage.wait(lambda: stage.report(2), "the recovery")

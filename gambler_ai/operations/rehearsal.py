@@ -20,7 +20,7 @@ from typing import Any
 
 from gambler_ai.errors import GamblerError
 from gambler_ai.paper_exchange import local
-from gambler_ai.storage.reading import Reader, reading
+from gambler_ai.storage.reading import Reader, Row, reading
 
 LABEL = "default"
 _KEY, _SECRET = "PKREHEARSAL000000001", "rehearsal-only-no-secret"
@@ -134,7 +134,9 @@ class Rehearsal:
     def _environment(self) -> dict[str, str]:
         kept = {name: value for name, value in os.environ.items() if not name.startswith(_OURS)}
         keys = {"APCA_API_KEY_ID": _KEY, "APCA_API_SECRET_KEY": _SECRET}
-        place = {"APCA_API_BASE_URL": self._there.base_url, "GAMBLER_DATA_DIR": str(self.folder)}
+        place = {"GAMBLER_DATA_DIR": str(self.folder)}
+        if self._endpoint is not None:
+            place["APCA_API_BASE_URL"] = self._endpoint.base_url
         return {**kept, **keys, **place, **self.settings}
 
     def _last_words(self) -> str:
@@ -161,6 +163,12 @@ class Rehearsal:
             sent = [row["client_order_id"] for row in books.orders(open_only=True) if row["status"] == "SENDING"]
         taken = {row["client_order_id"] for row in self.truth()["orders"]}
         return next((name for name in sent if name in taken), None)
+
+    def held(self) -> list[Row]:
+        """Open positions of the books without an order under way: a person may sell them and nothing else will."""
+        with self.books() as books:
+            busy = {order["symbol"] for order in books.orders(open_only=True)}
+            return [row for row in books.positions() if row["symbol"] not in busy]
 
     # --- the exchange -----------------------------------------------------------------------------------------
 
