@@ -1,0 +1,207 @@
+"""The trading house on a simulated clock with its order desk in hand, and a broker that can be made to fail."""
+
+import json
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from gambler_ai import crashpoints
+from gambler_ai.broker.alpaca_rest import Reply
+from gambler_ai.broker.direct import DirectGateway
+from gambler_ai.clock import SimulatedClock
+from gambler_ai.domain.orders import Order, Role, Side, Wish, client_order_id
+from gambler_ai.domain.sessions import Session, SessionStatus
+from gambler_ai.errors import BrokerUnreachable
+from gambler_ai.paper_exchange.exchange import Exchange
+from gambler_ai.paper_exchange.market import open_market
+from gambler_ai.storage.database import Database
+from gambler_ai.storage.lease import Holder
+from gambler_ai.trading.house import House, Parts, Rules
+from gambler_ai.trading.messages import Inbox
+from gambler_ai.trading.order_desk import Blocked
+from gambler_ai.trading.recovery import Recovery
+from gambler_ai.trading.shutdown import Shutdown
+from tests.support.market import OPEN, write_tape
+
+KEYS = ("PKRIG", "secret")
+BUY = Wish("AAA", Side.BUY, Decimal(10))
+SELL = Wish("AAA", Side.SELL, Decimal(10), Role.EXIT)
+RESTING = Wish("AAA", Side.BUY, Decimal(10), type="limit", limit_price=Decimal(50))
+KEY = "bar:one:0"
+
+
+@dataclass
+class Weather:
+    """What happens to requests: the next POSTs by name, and answers put in the place of the exchange's."""
+
+    posts: list[str | tuple[int, dict[str, Any]]] = field(default_factory=list)
+    answers: dict[str, str] = field(default_factory=dict)
+    sent: list[str] = field(default_factory=list)
+
+    def before(self, method: str, path: str) -> Reply | None:
+        if path in self.answers:
+            return Reply(200, self.answers[path], {})
+        if method == "GET":
+            return None
+        act = self.posts[0] if self.posts else None
+        if act == "unreachable":
+            self.posts.pop(0)
+            raise BrokerUnreachable("no route")
+        self.sent.append(method)
+        if act == "lost before":
+            self.posts.pop(0)
+            raise ConnectionResetError("on the way there")
+        if isinstance(act, tuple):
+            self.posts.pop(0)
+            return Reply(act[0], json.dumps(act[1]), {})
+        return None
+
+    def after(self, method: str, path: str, answer: Reply) -> Reply:
+        if method != "GET" and self.posts and self.posts.pop(0) == "lost after":
+            raise ConnectionResetError("on the way back")
+        return answer
+
+
+class HaltingClock(SimulatedClock):
+    """A process that is frozen for `pause` seconds after each look at its clock."""
+
+    pause = 0.0
+
+    def monotonic(self) -> float:
+        at = super().monotonic()
+        self.sleep(self.pause)
+        return at
+
+
+class Rig:
+    """`open` starts the house, again after `crash` or `close`; `session` is the one it trades."""
+
+    def __init__(self, folder: Path, database_url: str) -> None:
+        self.folder = folder
+        self.database_url = database_url
+        self.clock = HaltingClock(OPEN + timedelta(minutes=5))
+        market = open_market(write_tape(folder / "tape"))
+        self.exchange = Exchange.open(
+            folder / "exchange.db", market, self.clock.now(), seed=1, wall=self.clock.wall, partial_fill_rate=Decimal(0)
+        )
+        self.weather = Weather()
+        self.house: House | None = None
+        self.open()
+
+    def opened_anew(self) -> House:
+        """A house over the same books that nobody has opened yet."""
+        parts = Parts(
+            database=Database(self.database_url),
+            gateway=DirectGateway(self.exchange, *KEYS, self.clock, fault=self.weather),
+            clock=self.clock,
+            shutdown=Shutdown(),
+            inbox=Inbox(),
+            label="default",
+            endpoint="direct",
+            data_dir=self.folder,
+            rules=Rules(settle_s=4, confirm_span_s=6, look_every_s=3600),
+            default_symbols=("AAA",),
+            chance=Random(1),
+            holder=Holder("rig", "", 1, "", "0"),
+            create_tables=True,
+            renews_lease=False,
+        )
+        return House(parts)
+
+    def open(self) -> None:
+        """Take the account and look up the session; nothing is recovered yet."""
+        self.house = self.opened_anew()
+        self.state = self.house.open().state
+        self.recovery, self.blocks = self.house.recovery()
+        self.desk, self.in_doubt = self.recovery.desk, self.recovery.in_doubt
+        known = self.state.records.sessions()
+        self.session = known[0] if known else self._begin()
+
+    def _begin(self) -> Session:
+        session = Session(
+            session_id="s1",
+            account_id=self.state.account_id,
+            owner="alpha",
+            strategy="sma_cross",
+            symbols=("AAA", "BBB"),
+            params=(),
+            status=SessionStatus.ACTIVE,
+            start_time=self.clock.now(),
+            ends_at=self.clock.now() + timedelta(hours=5),
+        )
+        self.state.open_session(session)
+        return session
+
+    def close(self) -> None:
+        """Stop; the next `open` is a restart."""
+        crashpoints.arm(None)
+        if self.house is not None:
+            self.house.close()
+            self.house = None
+
+    def restart(self) -> Recovery:
+        """Stop, start, recover."""
+        self.close()
+        self.open()
+        self.recovery.run()
+        return self.recovery
+
+    def place(self, wish: Wish = BUY, key: str = KEY, ttl_s: float = 120) -> Order | Blocked:
+        return self.desk.place(self.session, wish, key, self.clock.now() + timedelta(seconds=ttl_s))
+
+    def placed(self, wish: Wish = BUY, key: str = KEY, ttl_s: float = 120) -> Order:
+        order = self.place(wish, key, ttl_s)
+        assert isinstance(order, Order), order
+        return order
+
+    def order(self, order: Order | str) -> Order:
+        """The order as the books have it now."""
+        found = self.state.book.order(order if isinstance(order, str) else order.client_order_id)
+        assert found is not None
+        return found
+
+    def id_of(self, wish: Wish = BUY, key: str = KEY) -> str:
+        return client_order_id(
+            role=wish.role,
+            owner="alpha",
+            account_id=self.session.account_id,
+            session_id="s1",
+            symbol=wish.symbol,
+            decision_key=key,
+        )
+
+    def at_exchange(self) -> list[dict[str, Any]]:
+        return self.exchange.truth(None)["orders"]
+
+    def by_hand(self, symbol: str = "AAA", qty: str = "10", side: str = "buy", **more: str) -> dict[str, Any]:
+        """An order that did not come through our desk."""
+        body = {"symbol": symbol, "qty": qty, "side": side, "type": "market", "time_in_force": "day", **more}
+        answer = self.exchange.request("POST", "/v2/orders", {}, json.dumps(body), *KEYS)
+        assert answer.status == 200, answer.body
+        return json.loads(answer.body or "")
+
+    def settle_for(self, seconds: float) -> None:
+        """Settle what is in doubt again and again for so long."""
+        end = self.clock.monotonic() + seconds
+        while self.clock.monotonic() < end:
+            self.in_doubt.settle()
+            self.clock.sleep(0.5)
+
+    def pass_time(self, seconds: float) -> datetime:
+        self.exchange.advance_to(self.exchange.now + timedelta(seconds=seconds))
+        self.clock.observe(self.exchange.now)
+        return self.clock.now()
+
+    def kinds(self) -> list[str]:
+        """Every kind of journal row, in order."""
+        with self.parts.database.connect() as connection:
+            rows = connection.exec_driver_sql("SELECT kind FROM order_journal ORDER BY seq")
+            return [row[0] for row in rows]
+
+    @property
+    def parts(self) -> Parts:
+        assert self.house is not None
+        return self.house.parts
