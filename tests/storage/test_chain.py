@@ -13,6 +13,7 @@ from gambler_ai.errors import DatabaseUnavailable
 from gambler_ai.storage import models
 from gambler_ai.storage.database import Database
 from gambler_ai.storage.journal import GENESIS, Head, Ledger, chained
+from gambler_ai.storage.verify import Verdict
 from tests.builders import D, an_order, at
 from tests.storage.rig import one, run, trade, verdict_of, without_triggers
 
@@ -32,15 +33,19 @@ def unprotected(traded: Database) -> Database:
     return traded
 
 
-@pytest.mark.parametrize(
-    "statement",
-    ["UPDATE order_journal SET error = 'x' WHERE seq = 3", "DELETE FROM order_journal WHERE seq = 3",
-     "DELETE FROM order_journal", "INSERT INTO order_journal SELECT * FROM order_journal WHERE seq = 3"],
-)  # fmt: skip
-def test_a_written_row_is_neither_changed_nor_removed_nor_written_again(traded: Database, statement: str) -> None:
+REFUSED = [
+    "UPDATE order_journal SET error = 'x' WHERE seq = 3",
+    "DELETE FROM order_journal WHERE seq = 3",
+    "DELETE FROM order_journal",
+    "INSERT INTO order_journal SELECT * FROM order_journal WHERE seq = 3",
+]
+
+
+def test_a_written_row_is_neither_changed_nor_removed_nor_written_again(traded: Database) -> None:
     before = one(traded, "SELECT count(*) FROM order_journal")
-    with pytest.raises(DatabaseUnavailable, match="the journal is append-only"):
-        run(traded, statement)
+    for statement in REFUSED:
+        with pytest.raises(DatabaseUnavailable, match="the journal is append-only"):
+            run(traded, statement)
     assert one(traded, "SELECT count(*) FROM order_journal") == before
     assert verdict_of(traded).ok
 
@@ -64,26 +69,27 @@ def test_an_empty_journal_is_whole(database: Database, ledger: Ledger) -> None:
 HASHED = [c.name for c in models.order_journal.columns if c.name not in (*NOT_HASHED, "account_id", "seq")]
 
 
-def verdict_after(database: Database, column: str, value: str, seq: int) -> int | None:
-    """Where the chain breaks after this change of one column, which is taken back then."""
-    before = one(database, f"SELECT {column} FROM order_journal WHERE seq = {seq}")
-    run(database, f"UPDATE order_journal SET {column} = '{value}' WHERE seq = {seq}")
-    found = verdict_of(database).first_bad_seq
-    run(database, f"UPDATE order_journal SET {column} = :before WHERE seq = {seq}", before=before)
+def verdict_after(database: Database, table: str, column: str, value: str, where: str) -> Verdict:
+    """What is said after this change of one column, which is taken back then."""
+    before = one(database, f"SELECT {column} FROM {table} WHERE {where}")
+    run(database, f"UPDATE {table} SET {column} = '{value}' WHERE {where}")
+    found = verdict_of(database)
+    run(database, f"UPDATE {table} SET {column} = :before WHERE {where}", before=before)
     return found
 
 
 def test_a_change_of_any_column_is_found(unprotected: Database) -> None:
     values: dict[str, Any] = {"at": iso(at(99)), "wall_at": iso(at(99)), "payload": "{}"}
-    found = {column: verdict_after(unprotected, column, values.get(column, "7"), 9) for column in HASHED}
-    assert found == dict.fromkeys(HASHED, 9)
+    for column in HASHED:
+        verdict = verdict_after(unprotected, "order_journal", column, values.get(column, "7"), "seq = 9")
+        assert (column, verdict.first_bad_seq) == (column, 9)
     assert verdict_of(unprotected).ok
 
 
 def test_nothing_turned_into_an_empty_text_is_found(unprotected: Database) -> None:
     for column in ("error", "session_id", "position_id", "broker_order_id", "side"):
         empty = one(unprotected, f"SELECT min(seq) FROM order_journal WHERE {column} IS NULL")
-        assert verdict_after(unprotected, column, "", empty) == empty
+        assert verdict_after(unprotected, "order_journal", column, "", f"seq = {empty}").first_bad_seq == empty
 
 
 def test_a_removed_row_is_found(unprotected: Database) -> None:
@@ -130,30 +136,32 @@ def test_progress_is_told_and_batches_lose_nothing(traded: Database, monkeypatch
     assert (verdict.ok, told) == (True, list(range(7, verdict.rows + 1, 7)))
 
 
-@pytest.mark.parametrize(
-    ("table", "change", "says"),
-    [
-        ("orders", "UPDATE orders SET filled_qty = '12345' WHERE client_order_id = {order}", "differs in filled_qty"),
-        ("orders", "UPDATE orders SET status = 'FILLED', error = 'x' WHERE client_order_id = {order}", "differs in"),
-        ("fills", "UPDATE fills SET price = '1' WHERE client_order_id = {filled}", "differs in price"),
-        ("fills", "DELETE FROM fills WHERE client_order_id = {filled}", "is not stored"),
-        ("positions", "UPDATE positions SET quantity = '5' WHERE position_id = {position}", "differs in quantity"),
-        ("positions", "UPDATE positions SET pnl_pct = '99' WHERE position_id = {position}", "differs in pnl_pct"),
-        ("positions", "DELETE FROM positions WHERE position_id = {position}", "is not stored"),
-    ],
-)  # fmt: skip
-def test_a_table_that_does_not_follow_from_the_journal_is_named(
-    traded: Database, table: str, change: str, says: str
-) -> None:
-    keys = {
-        "order": "(SELECT min(client_order_id) FROM orders WHERE status <> 'FILLED')",
-        "filled": "(SELECT min(client_order_id) FROM fills)",
-        "position": "(SELECT min(position_id) FROM positions)",
+@pytest.mark.parametrize(("table", "key"), [("orders", "client_order_id"), ("positions", "position_id")])
+def test_a_changed_table_row_is_named_with_its_column(traded: Database, table: str, key: str) -> None:
+    found = one(traded, f"SELECT min({key}) FROM {table}")
+    columns = {"orders": {"filled_qty": "12345", "error": "x", "broker_updated_at": iso(at(999))}}
+    for column, value in columns.get(table, {"quantity": "12345", "pnl_pct": "99", "exit_reason": "x"}).items():
+        verdict = verdict_after(traded, table, column, value, f"{key} = '{found}'")
+        assert verdict.differences == (f"{table}: {found} differs in {column}",)
+    assert verdict_of(traded).ok
+
+
+def test_a_changed_and_a_removed_fill_are_named(traded: Database) -> None:
+    changed, removed = (one(traded, f"SELECT {which}(client_order_id) FROM fills") for which in ("min", "max"))
+    run(traded, f"UPDATE fills SET price = '1' WHERE client_order_id = '{changed}'")
+    run(traded, f"DELETE FROM fills WHERE client_order_id = '{removed}'")
+    said = verdict_of(traded).differences
+    assert {line.partition(" ")[0] for line in said} == {"fills:"}
+    assert {line.split()[1]: line.split(" ", 3)[3] for line in said} == {
+        changed: "differs in price",
+        removed: "is not stored",
     }
-    run(traded, change.format(**keys))
-    differences = verdict_of(traded).differences
-    assert differences
-    assert all(line.startswith(f"{table}: ") and says in line for line in differences)
+
+
+def test_a_removed_position_is_named(traded: Database) -> None:
+    gone = one(traded, "SELECT min(position_id) FROM positions")
+    run(traded, f"DELETE FROM positions WHERE position_id = '{gone}'")
+    assert verdict_of(traded).differences == (f"positions: {gone} is not stored",)
 
 
 def test_a_row_without_a_journal_row_is_named(traded: Database) -> None:
