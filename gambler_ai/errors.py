@@ -13,6 +13,7 @@
         ├── AccountHeld               exit 4: another process trades this account
         ├── Fenced                    exit 4: another process took the account over from us
         ├── StoredStateUnsafe         exit 5: broken chain, corrupt file, wrong schema
+        │   └── AlreadyStored         exit 5: a row with this key exists, or contradicts what is stored
         └── BrokerRefusesUs           exit 6: keys, endpoint, another account under this label
 
 The text of an error says what was wrong, where, and what to do next. It never holds a secret.
@@ -85,6 +86,10 @@ class StoredStateUnsafe(Stop):
     """What is stored cannot be trusted or is not ours to use."""
 
     exit_code = 5
+
+
+class AlreadyStored(StoredStateUnsafe):
+    """The database refused a row because of one that is there; nothing of the transaction was written."""
 
 
 class BrokerRefusesUs(Stop):

@@ -16,7 +16,7 @@ from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
-from gambler_ai.errors import DatabaseUnavailable, StoredStateUnsafe, UsageError
+from gambler_ai.errors import AlreadyStored, DatabaseUnavailable, StoredStateUnsafe, UsageError
 
 BUSY_TIMEOUT_S = 10
 _SQLITE_HEADER = b"SQLite format 3\x00"
@@ -153,4 +153,6 @@ def from_driver(error: Exception, shown: str) -> DatabaseUnavailable | StoredSta
         return StoredStateUnsafe(
             f"the database {shown} is damaged ({text}); restore a backup, or see RECOVERY_GUIDE.md"
         )
+    if "append-only" in text or any(kind.__name__ == "IntegrityError" for kind in type(cause).__mro__):
+        return AlreadyStored(f"the database {shown} refused a row that contradicts what it holds: {text}")
     return DatabaseUnavailable(f"the database {shown} does not answer: {text}")

@@ -87,6 +87,7 @@ class Ledger:
         self._database = database
         self._clock = clock
         self._connection: Connection | None = None
+        self._lost: tuple[Head, Draft] | None = None
         self._prepare(database.is_sqlite)
 
     def _prepare(self, is_sqlite: bool) -> None:
@@ -113,6 +114,7 @@ class Ledger:
         Raises Fenced when our token is not the current one, DatabaseUnavailable when nothing was written, whatever
         `guard` raises, and ImpossibleStep when a fact contradicts the book. The book changes only on success.
         """
+        self._settle_lost_commit()
         draft = Draft(self.book, self.account_id)
         journal: list[Row] = []
         head = self.head
@@ -122,10 +124,22 @@ class Ledger:
             journal.append(row)
             head = Head(row["seq"], row["hash"])
         self._write(journal, draft, head, rows(self.head.seq + 1) if rows else (), guard)
-        self.head = head
-        self.book.absorb(draft)
+        self._take_over(head, draft)
         crashpoint("transaction.after_commit")
         return head
+
+    def _take_over(self, head: Head, draft: Draft) -> None:
+        self.head = head
+        self.book.absorb(draft)
+
+    def _settle_lost_commit(self) -> None:
+        """A COMMIT whose answer was lost, and whose look-up failed too: the chain's head decides before the next."""
+        if self._lost is None:
+            return
+        head, draft = self._lost
+        if self._committed(head):
+            self._take_over(head, draft)
+        self._lost = None
 
     def _journal_row(self, fact: Fact, prev: Head) -> Row:
         row: dict[str, Any] = {
@@ -179,7 +193,7 @@ class Ledger:
                 self.drop_connection()
                 raise from_driver(error, self._database.shown) from error  # type: ignore[arg-type]
             raise
-        self._end(cursor, head)
+        self._end(cursor, head, draft)
 
     def _lock(self, cursor: Any, head: Head) -> None:
         changed = self._advance.run(
@@ -217,7 +231,7 @@ class Ledger:
             else:
                 self._update_position.run(cursor, with_keys(models.positions, row))
 
-    def _end(self, cursor: Any, head: Head) -> None:
+    def _end(self, cursor: Any, head: Head, draft: Draft) -> None:
         try:
             cursor.execute("COMMIT")
         except Exception as error:
@@ -225,8 +239,11 @@ class Ledger:
             self.drop_connection()
             if not _is_driver_error(error):
                 raise
+            self._lost = (head, draft)
             if self._committed(head):
+                self._lost = None
                 return
+            self._lost = None
             raise from_driver(error, self._database.shown) from error
 
     def _committed(self, head: Head) -> bool:

@@ -29,7 +29,14 @@ from gambler_ai.domain.orders import (
 from gambler_ai.domain.reconciliation import ACCOUNT, Action
 from gambler_ai.domain.risk import Exposure, Limits, why_not
 from gambler_ai.domain.sessions import Session
-from gambler_ai.errors import BrokerRefusesUs, BrokerUnreachable, HumanNeeded, OutcomeUnknown, RateLimited
+from gambler_ai.errors import (
+    AlreadyStored,
+    BrokerRefusesUs,
+    BrokerUnreachable,
+    HumanNeeded,
+    OutcomeUnknown,
+    RateLimited,
+)
 from gambler_ai.logs import get_logger
 from gambler_ai.trading.state_manager import Halted, StateManager
 
@@ -93,10 +100,9 @@ class OrderDesk:
             symbol=wish.symbol,
             decision_key=decision_key,
         )
-        known = self._state.book.order(order_id)
-        if known is not None:
-            return known
         book = self._state.book
+        if order_id in book.orders:
+            return book.orders[order_id]
         exposure = Exposure(book.open_positions(), book.orders.values(), self._blocks())
         reason = why_not(wish, session.owner, session.symbols, exposure, self._limits)
         if reason is None and self._stop.is_set():
@@ -132,6 +138,11 @@ class OrderDesk:
             )
         except Halted as halted:
             return Blocked(str(halted))
+        except AlreadyStored:
+            known = book.order(order_id)  # decided before, and finished: no longer in memory
+            if known is None:
+                raise
+            return known
         committed = self._clock.monotonic()
         crashpoint("order.after_intent")
         return self._send(order, committed)

@@ -9,7 +9,7 @@ from gambler_ai.domain import facts
 from gambler_ai.domain.facts import note
 from gambler_ai.domain.fills import Fill
 from gambler_ai.domain.market import iso
-from gambler_ai.errors import DatabaseUnavailable
+from gambler_ai.errors import AlreadyStored
 from gambler_ai.storage import models
 from gambler_ai.storage.database import Database
 from gambler_ai.storage.journal import GENESIS, Head, Ledger, chained
@@ -44,7 +44,7 @@ REFUSED = [
 def test_a_written_row_is_neither_changed_nor_removed_nor_written_again(traded: Database) -> None:
     before = one(traded, "SELECT count(*) FROM order_journal")
     for statement in REFUSED:
-        with pytest.raises(DatabaseUnavailable, match="the journal is append-only"):
+        with pytest.raises(AlreadyStored, match="the journal is append-only"):
             run(traded, statement)
     assert one(traded, "SELECT count(*) FROM order_journal") == before
     assert verdict_of(traded).ok
@@ -52,7 +52,7 @@ def test_a_written_row_is_neither_changed_nor_removed_nor_written_again(traded: 
 
 def test_postgresql_refuses_truncate_and_sqlite_refuses_replace(traded: Database) -> None:
     replace = "INSERT OR REPLACE INTO order_journal SELECT * FROM order_journal WHERE seq = 3"
-    with pytest.raises(DatabaseUnavailable, match="the journal is append-only"):
+    with pytest.raises(AlreadyStored, match="the journal is append-only"):
         run(traded, replace if traded.is_sqlite else "TRUNCATE order_journal")
     assert verdict_of(traded).ok
 
@@ -199,6 +199,6 @@ def test_another_accounts_rows_are_not_ours(traded: Database) -> None:
 
 def test_the_database_refuses_what_breaks_its_rules(traded: Database) -> None:
     for statement in ("DELETE FROM accounts", "UPDATE trading_sessions SET status = 'sleeping'"):
-        with pytest.raises(DatabaseUnavailable, match=r"(?i)constraint") as raised:
+        with pytest.raises(AlreadyStored, match=r"(?i)constraint") as raised:
             run(traded, statement)
         assert isinstance(raised.value.__cause__, DBAPIError)

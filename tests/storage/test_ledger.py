@@ -9,7 +9,7 @@ from gambler_ai.domain import facts
 from gambler_ai.domain.facts import note
 from gambler_ai.domain.fills import Fill
 from gambler_ai.domain.orders import ImpossibleStep, Side
-from gambler_ai.errors import DatabaseUnavailable, Fenced
+from gambler_ai.errors import AlreadyStored, DatabaseUnavailable, Fenced
 from gambler_ai.storage.database import Database
 from gambler_ai.storage.journal import Ledger
 from gambler_ai.storage.lease import Holder, take
@@ -64,7 +64,7 @@ def test_the_guard_reads_what_is_true_in_this_transaction(database: Database, le
 
 def test_a_statement_that_fails_leaves_nothing(database: Database, ledger: Ledger) -> None:
     stranger = an_order("2", session_id="no such session")
-    with pytest.raises(DatabaseUnavailable):
+    with pytest.raises(AlreadyStored):
         ledger.commit([*EVERYTHING, facts.order_intended(stranger)])
     assert counts(database) == NOTHING
     assert ledger.book.orders == {}
@@ -186,6 +186,34 @@ def test_a_commit_that_never_arrived_can_be_repeated(
         ledger.commit(EVERYTHING)
     assert (counts(database), ledger.book.orders) == (NOTHING, {})
     assert ledger.commit(EVERYTHING).seq == 3
+    assert verdict_of(database).ok
+
+
+def test_a_lost_commit_whose_look_up_fails_too_is_settled_by_the_next(
+    database: Database, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken_at_commit(ledger, monkeypatch, done=True)
+    real = ledger._committed
+    still_down = iter([DatabaseUnavailable("still down")])
+
+    def look_up(head: Any) -> bool:
+        for error in still_down:
+            raise error
+        return real(head)
+
+    monkeypatch.setattr(ledger, "_committed", look_up)
+    with pytest.raises(DatabaseUnavailable, match="still down"):
+        ledger.commit(EVERYTHING)
+    assert ledger.commit([note("checkpoint", {})]).seq == 4
+    assert ledger.book.orders.keys() == {ORDER.client_order_id}
+    assert verdict_of(database).ok
+
+
+def test_an_intent_that_exists_is_named_as_such(database: Database, ledger: Ledger) -> None:
+    ledger.commit(EVERYTHING)
+    ledger.book.orders.clear()  # finished long ago: not in memory any more
+    with pytest.raises(AlreadyStored):
+        ledger.commit([facts.order_intended(ORDER)])
     assert verdict_of(database).ok
 
 
