@@ -5,8 +5,9 @@ import sys
 from collections.abc import MutableMapping
 from typing import Any
 
+_LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 _secrets: set[str] = set()
-_configured = False
+_threshold: int | None = None
 
 
 def hide(secret: str) -> None:
@@ -29,8 +30,8 @@ def configure(level: str = "info") -> None:
     """Set up structlog once. Lines go to stderr, so that stdout holds answers only."""
     import structlog
 
-    global _configured
-    number = logging.getLevelNamesMapping()[level.upper()]
+    global _threshold
+    number = _LEVELS[level]
     pretty = sys.stderr.isatty()
     structlog.configure(
         processors=[
@@ -45,7 +46,7 @@ def configure(level: str = "info") -> None:
         cache_logger_on_first_use=False,
     )
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(name)s: %(message)s", force=True)
-    _configured = True
+    _threshold = number
 
 
 class Logger:
@@ -55,8 +56,10 @@ class Logger:
         self._name = name
 
     def _log(self, method: str, event: str, fields: dict[str, Any]) -> None:
-        if not _configured:
+        if _threshold is None:
             configure("warning")
+        if _LEVELS[method] < (_threshold or 0):
+            return
         import structlog
 
         getattr(structlog.get_logger(), method)(event, room=self._name, **fields)

@@ -49,19 +49,31 @@ class Fact:
 
 def to_json(value: Any) -> Any:
     """A domain value as JSON data: amounts as text, times as UTC ISO, enums by value, defaults left out."""
-    if value is None or isinstance(value, bool | int):
+    kind = type(value)
+    if kind in _AS_THEY_ARE:
         return value
-    if isinstance(value, Decimal):
+    if kind is Decimal:
         return text(value)
-    if isinstance(value, datetime):
+    if kind is datetime:
         return iso(value)
-    if isinstance(value, Enum):
+    if issubclass(kind, Enum):
         return value.value
-    if isinstance(value, str):
-        return value
-    if isinstance(value, tuple | list):
+    if kind in (tuple, list):
         return [to_json(item) for item in value]
-    return {f.name: to_json(v) for f in fields(value) if (v := getattr(value, f.name)) != f.default}
+    return {name: to_json(v) for name, default in _fields(kind) if (v := getattr(value, name)) != default}
+
+
+_AS_THEY_ARE = frozenset({type(None), bool, int, str})
+
+
+_FIELDS: dict[Any, tuple[tuple[str, Any], ...]] = {}
+
+
+def _fields(kind: Any) -> tuple[tuple[str, Any], ...]:
+    """Names and defaults of a dataclass; on the order road, asking `fields` each time costs more than the rest."""
+    if kind not in _FIELDS:
+        _FIELDS[kind] = tuple((f.name, f.default) for f in fields(kind))
+    return _FIELDS[kind]
 
 
 _HINTS: dict[type, dict[str, Any]] = {}
@@ -98,9 +110,9 @@ def order_adopted(order: Order) -> Fact:
 def order_changed(before: Order, after: Order, why: str) -> Fact:
     """Only the fields that changed, and the reason."""
     changes = {
-        f.name: to_json(getattr(after, f.name))
-        for f in fields(after)
-        if getattr(after, f.name) != getattr(before, f.name)
+        name: to_json(getattr(after, name))
+        for name, _default in _fields(Order)
+        if getattr(after, name) != getattr(before, name)
     }
     return _about_order(ORDER_CHANGED, after, {"changes": changes, "why": why}, after)
 

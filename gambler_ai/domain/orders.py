@@ -207,7 +207,7 @@ def client_order_id(
     At most 48 characters of [a-z0-9-]; the readable part lets a lost database be rebuilt from the broker's history.
     """
     cause = "|".join((account_id, session_id, owner, symbol, role.value, decision_key, str(version)))
-    digest = base64.b32encode(hashlib.sha256(cause.encode()).digest()).decode().lower()
+    digest = base64.b32encode(hashlib.sha256(cause.encode()).digest()[:15]).decode().lower()
     return f"{ID_PREFIX}{role.value}-{owner}-{digest[:20]}"
 
 

@@ -7,7 +7,6 @@ nothing is, except that a commit whose answer was lost is looked up by the chain
 
 import contextlib
 import hashlib
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -59,7 +58,7 @@ class Head:
 def chained(prev_hash: str, row: Mapping[str, Any]) -> str:
     """SHA-256 over version, previous hash and every column of a journal row, as canonical JSON."""
     body = [VERSION, prev_hash, *(row[name] for name in _HASHED)]
-    return hashlib.sha256(json.dumps(body, separators=(",", ":"), ensure_ascii=False).encode()).hexdigest()
+    return hashlib.sha256(canonical(body).encode()).hexdigest()
 
 
 _HASHED = [c.name for c in models.order_journal.columns if c.name not in ("prev_hash", "hash")]

@@ -23,9 +23,8 @@ from gambler_ai.storage import models
 Row = Mapping[str, Any]
 
 
-def canonical(value: Any) -> str:
-    """JSON with sorted keys and no blanks: one text for one value."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+canonical = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode
+"""JSON with sorted keys and no blanks: one text for one value."""
 
 
 class Statement:
