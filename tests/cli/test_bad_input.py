@@ -23,6 +23,10 @@ ALL_TABLES = (
 )
 
 
+AS_A_PLAIN_USER = ("setpriv", "--bounding-set", "-dac_override") if os.geteuid() == 0 else ()
+"""Root without its privilege to write where the permissions forbid it."""
+
+
 def refused(ended: Result, code: int, *words: str) -> None:
     """It ended with this code and one message that holds all these words."""
     assert ended.code == code, ended.err
@@ -135,7 +139,7 @@ def test_a_missing_directory_of_the_database_is_not_invented(gambler: Gambler, t
 def test_a_directory_that_cannot_be_written_is_named(gambler: Gambler, tmp_path: Path) -> None:
     closed = tmp_path / "closed"
     closed.mkdir(mode=0o555)
-    gambler.prefix = ("setpriv", "--bounding-set", "-dac_override") if os.geteuid() == 0 else ()
+    gambler.prefix = AS_A_PLAIN_USER
     ended = gambler(*TRADE, "--init-db", GAMBLER_DATABASE_URL=f"sqlite:///{closed / 'gambler.db'}")
     refused(ended, 2, str(closed), "not writable")
 
@@ -144,6 +148,13 @@ def test_a_data_directory_that_cannot_be_made_is_named(gambler: Gambler, tmp_pat
     (tmp_path / "file").write_text("not a directory")
     ended = gambler(*TRADE, "--init-db", GAMBLER_DATA_DIR=str(tmp_path / "file" / "data"))
     refused(ended, 2, str(tmp_path / "file"), "GAMBLER_DATA_DIR")
+
+
+def test_a_data_directory_that_cannot_be_written_is_named(gambler: Gambler, tmp_path: Path) -> None:
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0o555)
+    gambler.prefix = AS_A_PLAIN_USER
+    refused(gambler(*TRADE, "--init-db", GAMBLER_DATA_DIR=str(closed)), 2, str(closed), "GAMBLER_DATA_DIR")
 
 
 def test_a_text_file_is_not_taken_for_a_database_and_stays_as_it_is(gambler: Gambler, tmp_path: Path) -> None:
