@@ -19,6 +19,7 @@ from gambler_ai.domain.sessions import Session
 from gambler_ai.domain.sightings import Execution, facts_of_sighting
 from gambler_ai.errors import BrokerRefusesUs, BrokerUnreachable, DatabaseUnavailable, RateLimited
 from gambler_ai.logs import get_logger
+from gambler_ai.storage.journal import Head
 from gambler_ai.trading.in_doubt import InDoubt
 from gambler_ai.trading.market_data import missed_bars
 from gambler_ai.trading.messages import Inbox, Message, StopAsked, Tick
@@ -92,6 +93,7 @@ class Loop:
     rules: LoopRules
     blocks: Blocks
     stop: StopFlag
+    keep_head: Callable[[Head], None] = lambda _head: None
     progress: Progress = field(default_factory=Progress)
     finished: str | None = None
     signals_missed: int = 0
@@ -271,6 +273,7 @@ class Loop:
             if self.blocks.degraded.pop(what, None) is not None:
                 log.info(f"{what}.back")
         self._wait_s = FIRST_WAIT_S
+        self.keep_head(self.state.head)
         confirming = bool(done.pending) or done.plan.unsteady
         wait = self._confirm_wait_s() if confirming else self.rules.look_every_s
         self._look_due = self.clock.monotonic() + wait

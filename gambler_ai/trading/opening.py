@@ -126,7 +126,7 @@ def open_books(
         token = _take_lease(database, account, holder, clock, stop)
     records = Records(database, account.account_id)
     with steps.step("verify the journal"):
-        known_head = HeadFile(data_dir, label)
+        known_head = HeadFile(data_dir, label, database.shown)
         _verify_tail(database, account, known_head)
     with steps.step("load the books"):
         before = _before(records, account)
@@ -167,10 +167,12 @@ def _wait_out_the_sender(database: Database, account: StoredAccount, book: Book,
 
 @dataclass(frozen=True, slots=True)
 class HeadFile:
-    """The chain's head kept outside the database, so that a cut tail or a rewritten chain shows."""
+    """The chain's head kept outside the database, so that a cut tail or a rewritten chain shows. It speaks of one
+    database only: for any other there is no known head, and the whole chain is verified."""
 
     data_dir: Path
     label: str
+    database: str
 
     @property
     def path(self) -> Path:
@@ -179,7 +181,8 @@ class HeadFile:
     def read(self, account_id: str) -> Head | None:
         try:
             content = json.loads(self.path.read_text(encoding="utf-8"))
-            return Head(content["seq"], content["hash"]) if content["account_id"] == account_id else None
+            about = (content["database"], content["account_id"])
+            return Head(content["seq"], content["hash"]) if about == (self.database, account_id) else None
         except FileNotFoundError:
             return None
         except (OSError, ValueError, KeyError, TypeError) as error:
@@ -187,11 +190,15 @@ class HeadFile:
             return None
 
     def write(self, account_id: str, head: Head) -> None:
-        """Replace the file in one step; a crash leaves the old or the new."""
+        """Replace the file in one step; a crash leaves the old or the new. A disk that refuses is only told: an older
+        head costs time at the next start, nothing else."""
         temporary = self.path.with_suffix(".tmp")
-        content = {"account_id": account_id, "seq": head.seq, "hash": head.hash}
-        temporary.write_text(json.dumps(content) + "\n", encoding="utf-8")
-        temporary.replace(self.path)
+        content = {"database": self.database, "account_id": account_id, "seq": head.seq, "hash": head.hash}
+        try:
+            temporary.write_text(json.dumps(content) + "\n", encoding="utf-8")
+            temporary.replace(self.path)
+        except OSError as error:
+            log.warning("head_file.not_written", path=str(self.path), error=str(error))
 
 
 def _verify_tail(database: Database, account: StoredAccount, file: HeadFile) -> None:

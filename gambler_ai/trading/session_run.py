@@ -8,6 +8,7 @@ from gambler_ai.crashpoints import crashpoint
 from gambler_ai.domain.sessions import Session, SessionStatus
 from gambler_ai.errors import BrokerRefusesUs, BrokerUnreachable, RateLimited
 from gambler_ai.logs import get_logger
+from gambler_ai.storage.journal import Head
 from gambler_ai.trading import market_data
 from gambler_ai.trading.emergency_stop import EmergencyStopFile
 from gambler_ai.trading.house import House, Parts
@@ -128,6 +129,7 @@ class SessionRun:
             ),
             blocks=blocks,
             stop=self.house,
+            keep_head=self._keep_head,
             progress=self.house.progress,
         )
 
@@ -171,10 +173,15 @@ class SessionRun:
             loop.session, SessionStatus.STOPPED, end_time=parts.clock.now(), final_capital=account.equity
         )
         crashpoint("session.after_stop")
-        HeadFile(parts.data_dir, parts.label).write(books.account.account_id, books.state.head)
+        self._keep_head(books.state.head)
         log.info("session.stopped", session=loop.session.session_id, **amounts_of(account))
         stopped_by_file = EmergencyStopFile.of(parts.data_dir, parts.label).reason() is not None
         return NEEDS_A_HUMAN if stopped_by_file or books.state.records.active_halts() else DONE
+
+    def _keep_head(self, head: Head) -> None:
+        """Outside the database, so that the next start verifies only what came after, and a cut tail shows."""
+        file = HeadFile(self.parts.data_dir, self.parts.label, self.parts.database.shown)
+        file.write(self.house.books.account.account_id, head)
 
     def close(self) -> None:
         self.house.close()
