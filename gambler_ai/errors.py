@@ -15,6 +15,7 @@
         ├── StoredStateUnsafe         exit 5: broken chain, corrupt file, wrong schema
         │   └── AlreadyStored         exit 5: a row with this key exists, or contradicts what is stored
         └── BrokerRefusesUs           exit 6: keys, endpoint, another account under this label
+            └── AnotherAccount        exit 6: the keys suddenly open another account than the books'
 
 The text of an error says what was wrong, where, and what to do next. It never holds a secret.
 """
@@ -96,3 +97,7 @@ class BrokerRefusesUs(Stop):
     """The broker, or our own endpoint guard, refuses these keys, this host or this account."""
 
     exit_code = 6
+
+
+class AnotherAccount(BrokerRefusesUs):
+    """The broker's account is not the one these books belong to; nothing may be concluded from its answers."""

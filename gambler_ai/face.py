@@ -137,36 +137,47 @@ def status_of(reader: "Reader", data_dir: Path, label: str) -> dict[str, Any]:
     """{account, session, halts, in_doubt, blocks, ages}; every block says its reason and its way out."""
     account = reader.account()
     sessions = reader.sessions()
-    unresolved = [order for order in reader.orders(open_only=True) if order["status"] in ("SENDING", "IN_DOUBT")]
+    open_orders = reader.orders(open_only=True)
+    unresolved = [order for order in open_orders if order["status"] in ("SENDING", "IN_DOUBT")]
     halts = reader.halts()
-    fills = reader.fills()
     return {
         "account": account_of(reader) if account else None,
         "session": sessions[-1] if sessions else None,
         "halts": halts,
         "in_doubt": unresolved,
-        "blocks": _blocks(halts, unresolved, data_dir / f".{label}_emergency_stop"),
+        "blocks": _blocks(halts, unresolved, open_orders, data_dir / f".{label}_emergency_stop"),
         "open_positions": len(reader.positions()),
-        "open_orders": len(reader.orders(open_only=True)),
+        "open_orders": len(open_orders),
         "ages": {
             "held_by": account["lease_holder"] if account else None,
             "heartbeat_at": account["heartbeat_at"] if account else None,
             "heartbeat_age_s": _age(account["heartbeat_at"]) if account else None,
-            "last_fill_at": fills[-1]["at"] if fills else None,
+            "last_fill_at": reader.last_fill_at(),
             "snapshot_at": account["at"] if account else None,
         },
     }
 
 
-def _blocks(halts: Sequence[Row], unresolved: Sequence[Row], stop_file: Path) -> list[dict[str, str]]:
+def _blocks(
+    halts: Sequence[Row], unresolved: Sequence[Row], open_orders: Sequence[Row], stop_file: Path
+) -> list[dict[str, str]]:
     blocks = [
         {
             "symbol": halt["symbol"] or "*",
             "reason": halt["reason"],
-            "way_out": "compare `gambler reconcile --dry-run` with the broker, correct it there, then "
+            "way_out": "close the symbol at the broker, or find out why both sides differ, then "
             f"`gambler unhalt {halt['symbol'] or ''} --reason ...`".replace("  ", " "),
         }
         for halt in halts
+    ]
+    blocks += [
+        {
+            "symbol": order["symbol"],
+            "reason": f"an open order is not ours: {order['client_order_id']}",
+            "way_out": "cancel it at the broker, or wait until it is final",
+        }
+        for order in open_orders
+        if order["session_id"] is None
     ]
     blocks += [
         {

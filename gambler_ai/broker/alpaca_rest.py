@@ -97,6 +97,7 @@ class RestGateway(ABC):
 
     def __init__(self, clock: Clock, max_posts_per_minute: int) -> None:
         self._clock = clock
+        self.answered: Callable[[], None] = lambda: None
         self._posts = PostLimit(lambda: clock.now().timestamp(), max_posts_per_minute)
 
     @abstractmethod
@@ -181,6 +182,9 @@ class RestGateway(ABC):
     def positions(self) -> list[BrokerPosition]:
         return self._read("/positions", {}, lambda raw: _each(raw, mapping.broker_position))
 
+    def position(self, symbol: str) -> BrokerPosition | None:
+        return self._look_up(f"/positions/{quote(symbol, safe='')}", {}, mapping.broker_position)
+
     def account(self) -> BrokerAccount:
         return self._read("/account", {}, mapping.broker_account)
 
@@ -252,6 +256,7 @@ class RestGateway(ABC):
     def _get(self, path: str, query: dict[str, str], understood: Callable[[Reply], T]) -> T:
         try:
             reply = self._carry("GET", path, query)
+            self.answered()
             if reply.status in _KEYS_REFUSED:
                 raise BrokerRefusesUs(f"GET {path} was answered {reply.status}: check APCA_API_KEY_ID and its secret")
             if reply.status == 429:

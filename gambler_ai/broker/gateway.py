@@ -121,7 +121,12 @@ Enqueue = Callable[[OrderEvent | Bar | Quote | StreamState], None]
 
 
 class Gateway(Protocol):
-    """See the module's text for how each call can end. Calls are made from the loop's thread only."""
+    """See the module's text for how each call can end. Calls are made from the loop's thread only.
+
+    `answered` is called after every answer to a read: whoever waits for long work sees that it goes on.
+    """
+
+    answered: Callable[[], None]
 
     def submit(self, order: Order) -> Accepted | Refused:
         """POST the order once, with its client_order_id. Never repeats by itself."""
@@ -144,6 +149,9 @@ class Gateway(Protocol):
         """Every FILL activity after this time, all pages, oldest first."""
 
     def positions(self) -> list[BrokerPosition]: ...
+
+    def position(self, symbol: str) -> BrokerPosition | None:
+        """One symbol's position by its own endpoint; None = 404, flat."""
 
     def account(self) -> BrokerAccount: ...
 

@@ -17,7 +17,7 @@ from gambler_ai.domain.facts import Fact
 from gambler_ai.domain.money import ZERO, text
 from gambler_ai.domain.orders import LIVE, TERMINAL, BrokerOrder, Order, parse_our_id, status_from_broker
 from gambler_ai.domain.positions import EXTERNAL, Origin, Position, net, orphaned
-from gambler_ai.domain.sightings import Execution, facts_of_sighting
+from gambler_ai.domain.sightings import Collision, Execution, facts_of_sighting
 
 ACCOUNT = "*"
 """The scope of a halt or block that holds for every symbol."""
@@ -117,7 +117,10 @@ def _about_order(account_id: str, book: Book, seen: BrokerOrder, look: Look) -> 
     if known is None and not seen.filled_qty and status_from_broker(seen.status) in TERMINAL:
         return None  # somebody's order that came and went without a share
     executions = look.executions.get(seen.broker_order_id, ())
-    found = facts_of_sighting(book, account_id, seen, executions, look.now, why="seen in a look", infer=True)
+    try:
+        found = facts_of_sighting(book, account_id, seen, executions, look.now, why="seen in a look", infer=True)
+    except Collision as collision:
+        return Action("collision", ACCOUNT, "halt account", str(collision), collision.evidence, halts=True)
     if not found:
         return None
     row, action, reason = _order_row(known, seen, found)
@@ -164,8 +167,10 @@ def resolve_difference(
 ) -> Action:
     """What a confirmed difference ends as: import (R10), close in the books (R6), or halt the symbol (R7, R8)."""
     symbol, evidence = difference.symbol, {**difference.evidence, **waiting}
-    if not difference.ours:
+    held = book.open_positions(symbol)
+    if difference.theirs and all(position.owner == EXTERNAL for position in held):
         holding = look.holdings[symbol]
+        replaced = tuple(facts.position_orphaned(orphaned(p, look.now), evidence) for p in held)
         position = Position(
             position_id="",
             account_id=account_id,
@@ -181,9 +186,9 @@ def resolve_difference(
         )
         fact = facts.position_imported(position, evidence)
         reason = "the broker holds shares that no order explains; imported at the broker's average price, never traded"
-        return Action("R10", symbol, "import external position", reason, evidence, (fact,))
+        return Action("R10", symbol, "import external position", reason, evidence, (*replaced, fact))
     if not difference.theirs:
-        closed = [orphaned(p, look.now) for p in book.open_positions(symbol)]
+        closed = [orphaned(p, look.now) for p in held]
         found = tuple(facts.position_orphaned(p, evidence) for p in closed)
         reason = "the books hold shares that the broker does not, and no fill says why; exit price unknown"
         return Action("R6", symbol, "close orphaned position", reason, evidence, found)

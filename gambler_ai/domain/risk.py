@@ -67,7 +67,7 @@ def _why_not_entry(
     for scope in ("*", wish.symbol):
         if scope in blocks:
             return blocks[scope]
-    doubtful = [order for order in live if order.status in UNRESOLVED]
+    doubtful = [order for order in live if order.status in UNRESOLVED and order.is_ours]
     if any(order.symbol == wish.symbol for order in doubtful):
         return f"an order of {wish.symbol} is in doubt"
     if len(doubtful) >= limits.max_in_doubt:

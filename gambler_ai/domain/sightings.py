@@ -10,8 +10,29 @@ from gambler_ai.domain.book import Book
 from gambler_ai.domain.facts import Fact
 from gambler_ai.domain.fills import Fill, covered, inferred_from_snapshot, refined, uncovered_parts
 from gambler_ai.domain.money import ZERO
-from gambler_ai.domain.orders import BrokerOrder, Order, OrderStatus, Role, observe, parse_our_id, status_from_broker
+from gambler_ai.domain.orders import (
+    BrokerOrder,
+    Order,
+    OrderStatus,
+    Role,
+    observe,
+    parse_our_id,
+    same_parameters,
+    status_from_broker,
+    step,
+)
 from gambler_ai.domain.positions import EXTERNAL
+
+STREAM = "stream"
+
+
+class Collision(Exception):
+    """The broker has an order under an id of ours that is not our order. It is never touched."""
+
+    def __init__(self, order: Order, differing: Sequence[str]) -> None:
+        super().__init__(f"the broker has another order under our id (differs in {', '.join(differing)})")
+        self.order = order
+        self.evidence = {"client_order_id": order.client_order_id, "differs in": list(differing)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +57,11 @@ def facts_of_sighting(
     why: str,
     infer: bool = False,
 ) -> list[Fact]:
-    """What this sighting of one order adds; empty when it is old news.
+    """What this sighting of one order adds; empty when it is old news. Raises Collision, and concludes nothing, when
+    the broker has another order under an id of ours.
+
+    An event's cumulative quantity may be newer than the event itself. When its execution does not join what is booked,
+    its place on the axis is unknown: the shares are inferred, and the activities refine them later.
 
     With `infer`, shares that the order's own cumulative quantity proves but no execution explains are booked at the
     price that makes the broker's average right; without, they wait for their execution.
@@ -47,11 +72,17 @@ def facts_of_sighting(
         order = adopted(seen, account_id, at)
         result.append(facts.order_adopted(order))
     else:
+        differing = same_parameters(known, seen) if known.is_ours else []
+        if differing:
+            raise Collision(known, differing)
         order = observe(known, seen, at)
         if order is not known:
             result.append(facts.order_changed(known, order, why))
     booked = list(book.fills(order.client_order_id)) if known else []
     for execution in sorted(executions, key=lambda e: e.cum_qty):
+        if execution.source == STREAM and execution.cum_qty - execution.qty != covered(booked):
+            infer = True
+            continue
         result += _facts_of_execution(order, booked, execution)
     if infer and seen.filled_avg_price is not None and seen.filled_qty > covered(booked):
         for fill in inferred_from_snapshot(
@@ -72,6 +103,8 @@ def _facts_of_execution(order: Order, booked: list[Fill], execution: Execution) 
         execution.source,
         execution.execution_id,
     )
+    if any(old.execution_id == whole.execution_id and old.cum_to != whole.cum_to for old in booked):
+        whole = replace(whole, execution_id=None)  # two sources disagree where it lies; its id stays where it is
     parts = uncovered_parts(booked, whole)
     booked.extend(parts)
     result = [facts.fill_booked(order, part) for part in parts]
@@ -117,12 +150,7 @@ def adopted(seen: BrokerOrder, account_id: str, at: datetime) -> Order:
     )
 
 
-def unsettled(order: Order) -> bool:
-    """The broker executed shares that no booked fill covers."""
-    return order.filled_qty < order.broker_filled_qty
-
-
 def absent(order: Order, at: datetime, why: str) -> tuple[Order, Fact]:
     """The order after the settle window closed without a sighting; revocable by any later one."""
-    after = replace(order, status=OrderStatus.ABSENT, updated_at=max(order.updated_at, at), error=why)
+    after = step(order, OrderStatus.ABSENT, at, error=why)
     return after, facts.order_changed(order, after, why)

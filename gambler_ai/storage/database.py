@@ -1,7 +1,7 @@
 """The database: one URL, two kinds, the settings durability rests on, and errors by consequence.
 
 SQLite: WAL, synchronous=FULL, foreign keys on, BEGIN IMMEDIATE for every writing transaction, a lock file for life.
-PostgreSQL: psycopg2, READ COMMITTED with the account row locked, synchronous_commit left on.
+PostgreSQL: psycopg2, READ COMMITTED with the account row locked, synchronous_commit on.
 """
 
 import contextlib
@@ -86,7 +86,8 @@ class Database:
                 isolation_level="AUTOCOMMIT",
                 connect_args={
                     "connect_timeout": 3,
-                    "options": f"-c timezone=UTC -c lock_timeout={BUSY_TIMEOUT_S * 1000} -c statement_timeout=30000",
+                    "options": "-c timezone=UTC -c synchronous_commit=on -c statement_timeout=30000 "
+                    f"-c lock_timeout={BUSY_TIMEOUT_S * 1000}",
                     "keepalives_idle": 10,
                 },
             )

@@ -113,7 +113,7 @@ class Ledger:
         Raises Fenced when our token is not the current one, DatabaseUnavailable when nothing was written, whatever
         `guard` raises, and ImpossibleStep when a fact contradicts the book. The book changes only on success.
         """
-        self._settle_lost_commit()
+        self.settle_lost_commit()
         draft = Draft(self.book, self.account_id)
         journal: list[Row] = []
         head = self.head
@@ -131,8 +131,9 @@ class Ledger:
         self.head = head
         self.book.absorb(draft)
 
-    def _settle_lost_commit(self) -> None:
-        """A COMMIT whose answer was lost, and whose look-up failed too: the chain's head decides before the next."""
+    def settle_lost_commit(self) -> None:
+        """A COMMIT whose answer was lost, and whose look-up failed too: the chain's head decides. Call it before the
+        book is read for a decision; otherwise the next commit does."""
         if self._lost is None:
             return
         head, draft = self._lost

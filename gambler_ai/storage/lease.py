@@ -58,9 +58,12 @@ class Holder:
 
 
 def _boot_id() -> str:
-    """Changes with every start of the machine; empty where the system does not tell, and then nothing is proven."""
+    """This start of this machine, as far as its process numbers reach (a container counts its own); empty where the
+    system does not tell, and then nothing is proven."""
     path = Path("/proc/sys/kernel/random/boot_id")
-    return path.read_text().strip() if path.exists() else ""
+    if not path.exists():
+        return ""
+    return f"{path.read_text().strip()}:{os.readlink('/proc/self/ns/pid')}"
 
 
 def _started(pid: int) -> str | None:

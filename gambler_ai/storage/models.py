@@ -90,6 +90,7 @@ accounts = Table(
     Column("number", String(64), nullable=False),
     Column("endpoint", Text, nullable=False),
     Column("bound_at", UtcTime, nullable=False),
+    Column("looked_at", UtcTime, nullable=False),
     Column("lease_holder", Text),
     Column("lease_token", BigInteger, nullable=False, server_default=text("0")),
     Column("lease_expires_at", UtcTime),

@@ -6,7 +6,7 @@ Never creates, locks or changes anything. Amounts come out as text, times as UTC
 import contextlib
 import json
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -84,6 +84,11 @@ class Reader:
             "o.client_order_id = f.client_order_id WHERE f.account_id = ? ORDER BY f.at, f.client_order_id, f.cum_from",
             self._id(),
         )
+
+    def last_fill_at(self) -> str | None:
+        found = self.query("SELECT max(at) AS at FROM fills WHERE account_id = ?", self._id())
+        at: str | None = found[0]["at"]
+        return at
 
     def positions(self, *, every: bool = False) -> list[Row]:
         where = "" if every else " AND status <> 'closed'"
@@ -179,7 +184,3 @@ def _unreadable(error: Exception) -> StoredStateUnsafe | DatabaseUnavailable:
     if "malformed" in text or "not a database" in text:
         return StoredStateUnsafe(f"the file is not a sound SQLite database ({text}); it was left untouched")
     return DatabaseUnavailable(f"the database cannot be read: {text}")
-
-
-def sequence_of(rows: Sequence[Row], names: Sequence[str]) -> list[list[Any]]:
-    return [[row[name] for name in names] for row in rows]

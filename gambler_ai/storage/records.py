@@ -1,5 +1,6 @@
 """Reading what is stored: the archive behind the book, and everything a restart needs."""
 
+import hashlib
 import json
 from dataclasses import dataclass
 from datetime import datetime
@@ -19,13 +20,17 @@ from gambler_ai.storage.journal import Head
 
 @dataclass(frozen=True, slots=True)
 class StoredAccount:
-    """The account's row: which broker account a label is bound to, who holds its lease, where its chain ends."""
+    """The account's row: which broker account a label is bound to, who holds its lease, where its chain ends.
+
+    `looked_at` is the exchange time of the last complete look: what happened since then is still to be found.
+    """
 
     account_id: str
     label: str
     number: str
     endpoint: str
     bound_at: datetime
+    looked_at: datetime
     lease_holder: str | None
     lease_token: int
     lease_expires_at: datetime | None
@@ -132,6 +137,8 @@ class Records:
         if not found:
             return None
         row = found[0]
+        if hashlib.sha256(row["state"].encode()).hexdigest() != row["state_hash"]:
+            return None  # damaged: rebuilt from bars
         return StoredState(row["version"], row["last_bar"], row["seq"], json.loads(row["state"]))
 
     def active_halts(self) -> list[Halt]:

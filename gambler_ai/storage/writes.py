@@ -47,6 +47,12 @@ class Writes:
             .where(models.halts.c.raised_seq == bindparam("key_raised_seq")),
             compiled,
         )
+        self._looked = Statement(
+            update(models.accounts)
+            .values(looked_at=bindparam("at"))
+            .where(models.accounts.c.account_id == bindparam("key_account_id")),
+            compiled,
+        )
         self._stops = _stops_query(compiled)
 
     def open_session(self, session: Session) -> Pair:
@@ -93,6 +99,9 @@ class Writes:
             "key_account_id": self._account_id,
             "key_raised_seq": raised_seq,
         }
+
+    def looked(self, at: datetime) -> Pair:
+        return self._looked, {"at": at, "key_account_id": self._account_id}
 
     def report(self, seq: int, at: datetime, report: Any) -> Pair:
         return self._report, {
@@ -152,6 +161,7 @@ def bind_account(
                 number=number,
                 endpoint=endpoint,
                 bound_at=clock.now(),
+                looked_at=clock.now(),
                 lease_token=0,
                 seq=0,
                 hash=GENESIS,

@@ -1,8 +1,14 @@
 """The emergency-stop file: the second place, beside the halts table, that can refuse new risk."""
 
 import json
+import os
+from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
+from typing import Any
+
+from gambler_ai.domain.market import iso
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,10 +23,35 @@ class EmergencyStopFile:
 
     def reason(self) -> str | None:
         """Why new risk is stopped, None when there is no file. An unreadable file stops too."""
-        if not self.path.exists():
-            return None
         try:
             content = json.loads(self.path.read_text(encoding="utf-8"))
             return str(content["reason"])
+        except FileNotFoundError:
+            return None
         except (OSError, ValueError, KeyError, TypeError):
             return f"{self.path} exists but cannot be read; remove it only after you know why it is there"
+
+    def write(self, account_id: str, reason: str, at: datetime, additional_data: Mapping[str, Any]) -> None:
+        """Stop new risk on the whole account, also with the database down. Synced before it counts; never replaced:
+        the first reason is the one to look into."""
+        if self.reason() is not None:
+            return
+        content = {
+            "timestamp": iso(at),
+            "account": account_id,
+            "symbol": None,
+            "reason": reason,
+            "additional_data": dict(additional_data),
+        }
+        temporary = self.path.with_name(self.path.name + ".tmp")
+        with temporary.open("w", encoding="utf-8") as handle:
+            handle.write(json.dumps(content) + "\n")
+            handle.flush()
+            os.fsync(handle.fileno())
+        temporary.replace(self.path)
+
+    def remove(self) -> bool:
+        """Whether there was one."""
+        existed = self.path.exists()
+        self.path.unlink(missing_ok=True)
+        return existed

@@ -19,7 +19,6 @@ from gambler_ai.logs import get_logger
 from gambler_ai.storage import lease
 from gambler_ai.storage.database import Database
 from gambler_ai.trading import opening
-from gambler_ai.trading.emergency_stop import EmergencyStopFile
 from gambler_ai.trading.in_doubt import InDoubt
 from gambler_ai.trading.lease_keeper import LeaseKeeper
 from gambler_ai.trading.loop import Blocks, Progress
@@ -77,6 +76,7 @@ class House:
         self.progress = Progress()
         self.steps = Steps(parts.clock, announce=parts.announce)
         self._fenced = False
+        parts.gateway.answered = self._make_progress
         self._books: OpenBooks | None = None
         self._keeper: LeaseKeeper | None = None
 
@@ -111,6 +111,10 @@ class House:
             )
             self._keeper.start()
         return self._books
+
+    def _make_progress(self) -> None:
+        """Every answer of the broker is progress: recovery may take longer than the lease lasts."""
+        self.progress.at = self.parts.clock.monotonic()
 
     def _lost_the_lease(self) -> None:
         """Nothing more may leave; the next commit raises Fenced and ends the process with 4."""
@@ -151,10 +155,10 @@ class House:
             clock=parts.clock,
             confirmations=Confirmations(rules.confirm_rounds, rules.confirm_span_s),
             not_before=books.account.bound_at,
-            since=books.before.last_alive,
+            since=books.account.looked_at,
             dry_run=dry_run,
         )
-        blocks = Blocks(books.state, reconciler, EmergencyStopFile.of(parts.data_dir, parts.label).reason)
+        blocks = Blocks(books.state, reconciler)
         desk = OrderDesk(books.state, parts.gateway, parts.clock, self, Limits(), DeskRules(), blocks.all)
         in_doubt = InDoubt(books.state, desk, parts.gateway, parts.clock, rules.settle_s)
         recovery = Recovery(
@@ -176,6 +180,8 @@ class House:
         if self._keeper is not None:
             self._keeper.end()
         parts.gateway.close()
+        if self._books is not None:
+            self._books.state.close()
         if self._books is not None and not self._fenced:
             try:
                 lease.release(parts.database, self._books.account.account_id, self._books.token)

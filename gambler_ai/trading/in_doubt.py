@@ -56,8 +56,15 @@ class InDoubt:
         live = (o for o in self.state.book.orders.values() if o.status is OrderStatus.WORKING)
         return [order for order in live if order.late_at is not None and order.role is Role.ENTRY]
 
-    def settle(self) -> int:
-        """Look once after every order that is due; returns how many are still in doubt. Never waits."""
+    @property
+    def has_work(self) -> bool:
+        return bool(self.orders() or self.late_entries())
+
+    def settle(self, *, send_again: bool = True) -> int:
+        """Look once after every order that is due; returns how many are still in doubt. Never waits.
+
+        Without `send_again` nothing leaves: at a start the books must know today's fills before an order is repeated.
+        """
         now = self.clock.monotonic()
         waiting = [*self.orders(), *self.late_entries()]
         self._doubts = {o.client_order_id: self._doubts.get(o.client_order_id) or _Doubt(now, now) for o in waiting}
@@ -69,14 +76,14 @@ class InDoubt:
                 if order.status is OrderStatus.WORKING:
                     self.desk.cancel(order, "an entry that showed up late")
                 else:
-                    self._look_after(order, doubt, now)
+                    self._look_after(order, doubt, now, send_again)
             except (BrokerUnreachable, RateLimited, BrokerRefusesUs) as error:
                 log.warning("in_doubt.no_answer", client_order_id=order.client_order_id, error=str(error))
             doubt.wait_s = min(doubt.wait_s * 2, LONGEST_WAIT_S, max(FIRST_WAIT_S, self.settle_s / 4))
-            doubt.next_try = now + doubt.wait_s
+            doubt.next_try = now + doubt.wait_s if send_again else now
         return len(self.orders())
 
-    def _look_after(self, order: Order, doubt: _Doubt, now: float) -> None:
+    def _look_after(self, order: Order, doubt: _Doubt, now: float, send_again: bool) -> None:
         crashpoint("recovery.before_lookup")
         seen = self.gateway.order_by_client_id(order.client_order_id)
         crashpoint("recovery.after_lookup")
@@ -84,17 +91,19 @@ class InDoubt:
             crashpoint("recovery.before_resolve")
             self.desk.found(order, seen, "found by its client order id")
             crashpoint("recovery.after_resolve")
+        elif not send_again:
+            return
         elif self._may_send_again(order):
             self.desk.send_again(order)
         elif now - doubt.since >= self.settle_s:
             self._count_absence(order, doubt)
 
     def _may_send_again(self, order: Order) -> bool:
-        if not self.desk.may_send_again(order) or self.clock.now() - order.created_at > RETRY_WITHIN:
+        if self.clock.monotonic() < self.desk.not_before or self.clock.now() - order.created_at > RETRY_WITHIN:
             return False
-        if order.role is not Role.ENTRY:
-            return True
-        return order.valid_until is not None and self.clock.now() <= order.valid_until
+        if order.role is Role.ENTRY and (order.valid_until is None or self.clock.now() > order.valid_until):
+            return False
+        return self.desk.may_send_again(order)
 
     def _count_absence(self, order: Order, doubt: _Doubt) -> None:
         """The second path: the list of all orders since shortly before the intent, read to its end."""

@@ -4,7 +4,7 @@ import threading
 from collections.abc import Callable
 
 from gambler_ai.clock import Clock
-from gambler_ai.errors import DatabaseUnavailable, Fenced
+from gambler_ai.errors import Fenced
 from gambler_ai.logs import get_logger
 from gambler_ai.storage import lease
 from gambler_ai.storage.database import Database
@@ -52,7 +52,7 @@ class LeaseKeeper:
                 log.error("lease.lost", why=str(error))
                 self._on_fenced()
                 return
-            except DatabaseUnavailable as error:
+            except Exception as error:  # noqa: BLE001 - whatever it was, a thread that ended would renew nothing
                 log.warning("lease.not_renewed", why=str(error))
 
     def end(self) -> None:

@@ -4,7 +4,7 @@ It has no threads of its own, waits only through its clock and inbox, and draws 
 can drive `Loop.step` and get the same books every time.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -12,17 +12,19 @@ from gambler_ai.broker.gateway import Gateway, OrderEvent, StreamState
 from gambler_ai.clock import Clock
 from gambler_ai.crashpoints import crashpoint
 from gambler_ai.domain import facts as kinds
-from gambler_ai.domain.fills import Fill, gaps
+from gambler_ai.domain.facts import Fact
+from gambler_ai.domain.fills import Fill
 from gambler_ai.domain.market import Bar, MarketHours, iso
-from gambler_ai.domain.orders import Order, Role, Wish
+from gambler_ai.domain.orders import ImpossibleStep, Role, Wish
+from gambler_ai.domain.reconciliation import Action
 from gambler_ai.domain.sessions import Session
-from gambler_ai.domain.sightings import Execution, facts_of_sighting
-from gambler_ai.errors import BrokerRefusesUs, BrokerUnreachable, DatabaseUnavailable, RateLimited
+from gambler_ai.domain.sightings import STREAM, Collision, Execution, facts_of_sighting
+from gambler_ai.errors import AnotherAccount, BrokerRefusesUs, BrokerUnreachable, DatabaseUnavailable, RateLimited
 from gambler_ai.logs import get_logger
 from gambler_ai.storage.journal import Head
 from gambler_ai.trading.in_doubt import InDoubt
 from gambler_ai.trading.market_data import missed_bars
-from gambler_ai.trading.messages import Inbox, Message, StopAsked, Tick
+from gambler_ai.trading.messages import OVERFLOW, Inbox, Message, StopAsked, Tick
 from gambler_ai.trading.order_desk import Blocked, OrderDesk, StopFlag
 from gambler_ai.trading.position_reconciler import PositionReconciler
 from gambler_ai.trading.state_manager import StateManager
@@ -31,6 +33,7 @@ from gambler_ai.trading.strategy_host import StrategyHost
 log = get_logger("loop")
 
 FIRST_WAIT_S = 0.5
+POLL_EVERY_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +52,6 @@ class Blocks:
 
     state: StateManager
     reconciler: PositionReconciler
-    stops_file: Callable[[], str | None]
     degraded: dict[str, str] = field(default_factory=dict)
     _halted: dict[str, str] = field(default_factory=dict)
 
@@ -64,7 +66,7 @@ class Blocks:
                 result[order.symbol] = f"order {order.client_order_id} has our form of id but is not in these books"
         if self.degraded:
             result["*"] = "; ".join(self.degraded.values())
-        reason = self.stops_file()
+        reason = self.state.stop_file.reason()
         if reason is not None:
             result["*"] = f"emergency stop: {reason}"
         return result
@@ -97,14 +99,14 @@ class Loop:
     progress: Progress = field(default_factory=Progress)
     finished: str | None = None
     signals_missed: int = 0
-    bars_seen: int = 0
-    fills_booked: int = 0
     owes_clock: bool = False
     _look_due: float = 0.0
     _clock_due: float = 0.0
     _bars_gap: bool = False
     _wait_s: float = FIRST_WAIT_S
     _told: dict[str, str] = field(default_factory=dict)
+    _unplaced: list[tuple[Wish, str, datetime, bool]] = field(default_factory=list)
+    _polling: bool = False
 
     def start(self) -> None:
         """The account was just recovered: the next look is due in one interval."""
@@ -123,8 +125,11 @@ class Loop:
     def step(self, message: Message) -> None:
         """Finish one message. A database that does not answer degrades us, and a look makes good what was missed."""
         try:
+            self.state.settle_lost_commit()
             self._dispatch(message)
             self._look_after_duties()
+        except AnotherAccount:
+            raise
         except DatabaseUnavailable as error:
             self._degrade("database", str(error))
         except (BrokerUnreachable, RateLimited, BrokerRefusesUs) as error:
@@ -165,11 +170,12 @@ class Loop:
     # --- the market -------------------------------------------------------------------------------------------
 
     def _bar(self, bar: Bar) -> None:
+        if self._bars_gap:
+            self._fill_the_gap()  # first, or this bar would hide the ones before it
         self.clock.observe(bar.end)
         self.owes_clock = True
         if not self.host.is_news(bar):
             return
-        self.bars_seen += 1
         self.decide(bar)
 
     def decide(self, bar: Bar) -> None:
@@ -180,14 +186,37 @@ class Loop:
             self.signals_missed += len(wishes)
             log.warning("signal.too_old", symbol=bar.symbol, bar=iso(bar.end), wishes=len(wishes))
             return
-        if wishes and not self.hours.are_open(self.clock.now()):
-            log.info("wish.blocked", symbol=bar.symbol, bar=iso(bar.end), why="the market is closed")
+        why = self._why_no_orders()
+        if wishes and why is not None:
+            log.info("wish.blocked", symbol=bar.symbol, bar=iso(bar.end), why=why)
             return
         for ordinal, wish in enumerate(wishes):
             key = f"bar:{iso(bar.end)}:{ordinal}"
             self._place(wish, key, valid_until, last=ordinal == len(wishes) - 1)
 
+    def _why_no_orders(self) -> str | None:
+        if self.finished is not None or self.clock.now() >= self.session.ends_at:
+            return "the session is over"
+        return None if self.hours.are_open(self.clock.now()) else "the market is closed"
+
     def _place(self, wish: Wish, key: str, valid_until: datetime, *, last: bool) -> None:
+        """Bring one wish to the desk; with the database away it waits, under its own key, as long as it is valid."""
+        try:
+            self._place_now(wish, key, valid_until, last=last)
+        except DatabaseUnavailable as error:
+            self._unplaced.append((wish, key, valid_until, last))
+            self._degrade("database", str(error))
+
+    def _place_what_waited(self) -> None:
+        waiting, self._unplaced = self._unplaced, []
+        for wish, key, valid_until, last in waiting:
+            if self.clock.now() <= valid_until and self._why_no_orders() is None:
+                self._place(wish, key, valid_until, last=last)
+            else:
+                self.signals_missed += 1
+                log.warning("signal.too_old", symbol=wish.symbol, why="the database was away")
+
+    def _place_now(self, wish: Wish, key: str, valid_until: datetime, *, last: bool) -> None:
         outcome = self.desk.place(self.session, wish, key, valid_until, last=last)
         if isinstance(outcome, Blocked):
             if self._told.get(wish.symbol) != outcome.reason:
@@ -203,26 +232,47 @@ class Loop:
         executions = []
         if event.qty is not None and event.price is not None:
             executions = [
-                Execution(event.order.filled_qty, event.qty, event.price, event.at, "stream", event.execution_id)
+                Execution(event.order.filled_qty, event.qty, event.price, event.at, STREAM, event.execution_id)
             ]
-        book = self.state.book
-        found = facts_of_sighting(
-            book, self.state.account_id, event.order, executions, self.clock.now(), why=f"event {event.event}"
-        )
+        try:
+            found = facts_of_sighting(
+                self.state.book,
+                self.state.account_id,
+                event.order,
+                executions,
+                self.clock.now(),
+                why=f"event {event.event}",
+            )
+        except Collision as collision:
+            self.desk.collided(collision)
+            return
+        except ImpossibleStep as error:
+            self._contradiction(event, error)
+            return
         if not found:
             return
         filled = any(fact.kind == kinds.FILL_BOOKED for fact in found)
         crashpoint("fill.before_commit" if filled else "event.before_commit")
         self.state.record(found, with_strategy=filled)
         crashpoint("fill.after_commit" if filled else "event.after_commit")
-        for fact in found:
-            if fact.kind == kinds.FILL_BOOKED and isinstance(fact.subject, Fill):
-                self._filled(fact.subject)
-        if gaps(book.fills(event.order.client_order_id)):
+        self.tell_fills(found)
+        if any(isinstance(fact.subject, Fill) and fact.subject.inferred for fact in found):
             self._look_soon("an execution is missing below one we know")
 
+    def _contradiction(self, event: OrderEvent, error: ImpossibleStep) -> None:
+        """The broker says of one order what cannot be: its symbol is halted, everything else goes on."""
+        evidence = {"broker_order_id": event.order.broker_order_id, "event": event.event}
+        self.state.raise_halt(Action("contradiction", event.order.symbol, "halt symbol", str(error), evidence))
+        self.blocks.refresh()
+        self._look_soon("an order event makes no sense")
+
+    def tell_fills(self, facts: Iterable[Fact]) -> None:
+        """Every fill the books took, from whatever source, is told once."""
+        for fact in facts:
+            if fact.kind == kinds.FILL_BOOKED and isinstance(fact.subject, Fill):
+                self._filled(fact.subject)
+
     def _filled(self, fill: Fill) -> None:
-        self.fills_booked += 1
         order = self.state.book.order(fill.client_order_id)
         assert order is not None
         log.info("fill", symbol=order.symbol, side=order.side.value, qty=str(fill.qty), price=str(fill.price))
@@ -236,11 +286,16 @@ class Loop:
             log.info("stream.listening", stream=message.stream)
             if message.stream == "bars":
                 self._bars_gap = bool(self.host.seen)
+            else:
+                self._polling = False
             self._look_soon("the stream is back" if self.blocks.degraded.pop(f"stream {message.stream}", None) else "")
             return
         log.warning("stream.gap", stream=message.stream, detail=message.detail)
+        if message.stream in ("bars", OVERFLOW):
+            self._bars_gap = bool(self.host.seen)
         if message.stream != "bars":
-            self.blocks.degraded[f"stream {message.stream}"] = f"the {message.stream} stream is down"
+            self._polling = message.stream != OVERFLOW
+            self.blocks.degraded[f"stream {message.stream}"] = f"events of {message.stream} may be missing"
         self._look_soon("the stream has a gap")
 
     def _look_soon(self, why: str) -> None:
@@ -256,26 +311,34 @@ class Loop:
         if self.stop.is_set():
             self.finished = "asked to stop"
             return
-        if self.in_doubt.orders() or self.in_doubt.late_entries():
+        if self.in_doubt.has_work:
             self.in_doubt.settle()
         if self._bars_gap:
             self._fill_the_gap()
+        if self._unplaced and "database" not in self.blocks.degraded:
+            self._place_what_waited()
         if self.clock.monotonic() >= self._look_due:
             self._look()
         if self.clock.now() >= self.session.ends_at:
             self.finished = "the session's time is over"
 
     def _look(self) -> None:
-        """The look beside the session; only when it succeeded may what degraded us be forgotten."""
+        """The look beside the session; only when it succeeded may what degraded us be forgotten. With the order
+        stream down we trade on by looking often: the stream is quicker, never truer."""
         done = self.reconciler.round()
+        for action in done.applied:
+            self.tell_fills(action.facts)
         self.blocks.refresh()
-        for what in ("database", "broker"):
-            if self.blocks.degraded.pop(what, None) is not None:
-                log.info(f"{what}.back")
+        for what in sorted(self.blocks.degraded):
+            del self.blocks.degraded[what]
+            log.info(f"{what}.back")
+        if done.sight.account.trading_blocked:
+            self.blocks.degraded["account"] = "the broker has blocked trading on this account"
         self._wait_s = FIRST_WAIT_S
         self.keep_head(self.state.head)
         confirming = bool(done.pending) or done.plan.unsteady
-        wait = self._confirm_wait_s() if confirming else self.rules.look_every_s
+        usual = min(POLL_EVERY_S, self.rules.look_every_s) if self._polling else self.rules.look_every_s
+        wait = min(self._confirm_wait_s(), usual) if confirming else usual
         self._look_due = self.clock.monotonic() + wait
 
     def _confirm_wait_s(self) -> float:
@@ -284,9 +347,5 @@ class Loop:
 
     def _fill_the_gap(self) -> None:
         for bar in missed_bars(self.gateway, self.host, self.session.symbols, self.clock.now()):
-            self.bars_seen += 1
             self.decide(bar)
         self._bars_gap = False
-
-    def open_orders(self) -> list[Order]:
-        return [order for order in self.state.book.orders.values() if not order.is_terminal]

@@ -5,6 +5,7 @@ from typing import Any
 from gambler_ai.domain.orders import Order
 from gambler_ai.logs import get_logger
 from gambler_ai.trading.house import House
+from gambler_ai.trading.shutdown import EXIT_DIRTY
 
 log = get_logger("maintenance")
 
@@ -20,21 +21,23 @@ def reconcile(house: House, *, dry_run: bool) -> tuple[int, dict[str, Any]]:
         if not dry_run:
             house.mark_crashed()
         recovery, _blocks = house.recovery(dry_run=dry_run, wait=True)
-        house.listen(())
         last = recovery.run()
+        if house.is_set():
+            return EXIT_DIRTY, recovery.report(last, {"halts": [], "session": None})
         halts = books.state.records.active_halts()
         unknown = [order for order in books.state.book.orders.values() if _is_ours_but_unknown(order)]
         report = recovery.report(last, {"halts": [halt.reason for halt in halts], "session": None})
         if not dry_run:
             books.state.report(report, None)
-        unexplained = bool(last.pending or halts or unknown or recovery.in_doubt.orders())
+        unexplained = bool(last.pending or halts or unknown or recovery.in_doubt.has_work)
         return (NEEDS_A_HUMAN if unexplained else DONE), report
     finally:
         house.close()
 
 
 def unhalt(house: House, symbol: str | None, reason: str) -> tuple[int, dict[str, Any]]:
-    """Lift the halts of `symbol`, or all, after another look: a halt whose difference still stands is kept (3)."""
+    """Lift the halts of `symbol`, or all and the emergency-stop file, after another look: a halt whose difference still
+    stands is kept (3)."""
     try:
         books = house.open()
         recovery, _blocks = house.recovery(wait=True)
@@ -49,6 +52,9 @@ def unhalt(house: House, symbol: str | None, reason: str) -> tuple[int, dict[str
                 continue
             books.state.lift_halt(halt, reason)
             lifted.append({"symbol": halt.symbol, "reason": halt.reason})
+        if symbol is None and not differing and (why := books.state.stop_file.reason()) is not None:
+            books.state.stop_file.remove()
+            lifted.append({"symbol": None, "reason": f"{why} (the emergency-stop file)"})
         log.info("halts.lifted", lifted=len(lifted), kept=len(kept))
         return (NEEDS_A_HUMAN if kept else DONE), {"lifted": lifted, "kept": kept}
     finally:

@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from gambler_ai.broker.gateway import OrderEvent, StreamState
 from gambler_ai.domain.market import Bar, Quote
 
+OVERFLOW = "inbox"
+"""The stream name of a gap that we made ourselves."""
+
 
 @dataclass(frozen=True, slots=True)
 class Tick:
@@ -43,7 +46,7 @@ class Inbox:
         """The next message; Tick when none comes in time."""
         if self._overflowed.is_set() and self._queue.empty():
             self._overflowed.clear()
-            return StreamState("all", listening=False, detail="the inbox overflowed")
+            return StreamState(OVERFLOW, listening=False, detail="the inbox overflowed")
         try:
             return self._queue.get(timeout=timeout_s) if timeout_s > 0 else self._queue.get_nowait()
         except queue.Empty:

@@ -10,6 +10,7 @@ from gambler_ai.clock import Clock
 from gambler_ai.crashpoints import crashpoint
 from gambler_ai.domain.book import Book
 from gambler_ai.domain.orders import OrderStatus
+from gambler_ai.domain.reconciliation import ACCOUNT, Action
 from gambler_ai.errors import (
     AccountHeld,
     BrokerRefusesUs,
@@ -124,18 +125,21 @@ def open_books(
         account = bind_account(database, label, at_broker.account_id, at_broker.number, endpoint, clock)
         crashpoint("account.after_bind")
         token = _take_lease(database, account, holder, clock, stop)
+        before_us, account = account, find_account(database, label) or account
     records = Records(database, account.account_id)
     with steps.step("verify the journal"):
         known_head = HeadFile(data_dir, label, database.shown)
-        _verify_tail(database, account, known_head)
+        older = _verify_tail(database, account, known_head)
     with steps.step("load the books"):
         before = _before(records, account)
         book = records.load_book()
-        _wait_out_the_sender(database, account, book, clock, stop)
+        _wait_out_the_sender(database, before_us, book, clock, stop)
         ledger = Ledger(database, account.account_id, clock, book, token, account.head)
     state = StateManager(
-        ledger, records, Writes(database, account.account_id), clock, EmergencyStopFile.of(data_dir, label).reason
+        ledger, records, Writes(database, account.account_id), clock, EmergencyStopFile.of(data_dir, label)
     )
+    if older is not None:
+        state.raise_halt(Action("R11", ACCOUNT, "halt account", older, {"journal ends at": account.head.seq}))
     return OpenBooks(account, token, state, before, at_broker)
 
 
@@ -201,10 +205,16 @@ class HeadFile:
             log.warning("head_file.not_written", path=str(self.path), error=str(error))
 
 
-def _verify_tail(database: Database, account: StoredAccount, file: HeadFile) -> None:
+def _verify_tail(database: Database, account: StoredAccount, file: HeadFile) -> str | None:
+    """Verify what came after the known head; returns why the database seems to be an older copy of itself, or None.
+    Raises StoredStateUnsafe for a broken chain."""
+    older = None
     since = file.read(account.account_id)
     if since is not None and since.seq > account.head.seq:
-        log.warning("journal.shorter_than_known", stored=account.head.seq, known=since.seq, hint="an old backup?")
+        older = (
+            f"the journal ends at row {account.head.seq}, but row {since.seq} was known: the database is an older copy "
+            "of itself, and orders it does not know may be at the broker"
+        )
         since = None
     verdict = verify(database, account, since=since, rebuild=False)
     if verdict.first_bad_seq is not None:
@@ -213,6 +223,7 @@ def _verify_tail(database: Database, account: StoredAccount, file: HeadFile) -> 
             "removed. Nothing was sent. `gambler journal verify` tells more; RECOVERY_GUIDE.md says what to do"
         )
     file.write(account.account_id, verdict.head)
+    return older
 
 
 def _before(records: Records, account: StoredAccount) -> Before:

@@ -29,6 +29,7 @@ from gambler_ai.domain.orders import (
 from gambler_ai.domain.reconciliation import ACCOUNT, Action
 from gambler_ai.domain.risk import Exposure, Limits, why_not
 from gambler_ai.domain.sessions import Session
+from gambler_ai.domain.sightings import Collision
 from gambler_ai.errors import (
     AlreadyStored,
     BrokerRefusesUs,
@@ -84,6 +85,8 @@ class OrderDesk:
         self._blocks = blocks
         self.requests = 0
         """Requests sent that could change the broker's state."""
+        self.not_before = 0.0
+        """Monotonic time before which the broker wants to see no repeated order."""
 
     def place(
         self, session: Session, wish: Wish, decision_key: str, valid_until: datetime, *, last: bool = True
@@ -165,7 +168,19 @@ class OrderDesk:
         return self._send(after, committed)
 
     def may_send_again(self, order: Order) -> bool:
-        return order.attempts < self._rules.max_attempts
+        """Whether the decision would be made again today: the gate is asked as if the order were new."""
+        if order.attempts >= self._rules.max_attempts or order.qty is None:
+            return False
+        others = [o for o in self._state.book.orders.values() if o.client_order_id != order.client_order_id]
+        exposure = Exposure(self._state.book.open_positions(), others, self._blocks())
+        role = order.role if order.role is Role.ENTRY else Role.EXIT
+        wish = Wish(
+            order.symbol, order.side, order.qty, role, limit_price=order.limit_price, stop_price=order.stop_price
+        )
+        reason = why_not(wish, order.owner, [order.symbol], exposure, self._limits)
+        if reason is not None:
+            log.info("order.not_sent_again", client_order_id=order.client_order_id, why=reason)
+        return reason is None
 
     def _send(self, order: Order, committed: float) -> Order:
         late = self._clock.monotonic() - committed > self._rules.send_deadline_s
@@ -183,6 +198,8 @@ class OrderDesk:
             return self._not_sent(order, f"the broker could not be reached: {error}")
         except (OutcomeUnknown, RateLimited) as error:
             crashpoint("order.after_send")
+            if isinstance(error, RateLimited):
+                self.not_before = self._clock.monotonic() + (error.retry_after_s or 1.0)
             return self._outcome(order, step(order, OrderStatus.IN_DOUBT, self._clock.now(), error=str(error)))
         crashpoint("order.after_send")
         if isinstance(answer, Accepted):
@@ -190,8 +207,10 @@ class OrderDesk:
         return self._refused(order, answer)
 
     def _not_sent(self, order: Order, why: str) -> Order:
-        """No byte of this attempt left. Earlier attempts may have: then the order stays in doubt."""
-        to = OrderStatus.WITHDRAWN if order.attempts == 1 else OrderStatus.IN_DOUBT
+        """No byte of this attempt left. Earlier attempts may have: then the order stays in doubt. So does an exit,
+        which somebody still wants: it is sent again as soon as the broker can be reached."""
+        wanted = order.role is not Role.ENTRY and not self._stop.is_set()
+        to = OrderStatus.IN_DOUBT if wanted or order.attempts > 1 else OrderStatus.WITHDRAWN
         return self._outcome(order, step(order, to, self._clock.now(), error=why))
 
     def _refused(self, order: Order, answer: Refused) -> Order:
@@ -212,13 +231,18 @@ class OrderDesk:
         """The broker has an order under this id. With other parameters it is a collision: halt, and never touch it."""
         differing = same_parameters(order, seen)
         if differing:
-            evidence = {"client_order_id": order.client_order_id, "differs in": differing}
-            reason = f"the broker has another order under our id (differs in {', '.join(differing)})"
-            self._state.raise_halt(Action("collision", order.symbol, "halt symbol", reason, evidence))
-            log.error("order.collision", client_order_id=order.client_order_id, differs=differing)
-            return self._outcome(order, step(order, OrderStatus.IN_DOUBT, self._clock.now(), error=reason))
+            return self.collided(Collision(order, differing))
         after = observe(order, seen, self._clock.now())
         return self._outcome(order, replace(after, error=None), why)
+
+    def collided(self, collision: Collision) -> Order:
+        """Stop the account and keep the order in doubt; a person must find out whose order that is."""
+        order, reason = collision.order, str(collision)
+        self._state.raise_halt(Action("collision", ACCOUNT, "halt account", reason, collision.evidence))
+        log.error("order.collision", **collision.evidence)
+        if order.is_terminal or order.error == reason:
+            return order
+        return self._outcome(order, step(order, OrderStatus.IN_DOUBT, self._clock.now(), error=reason))
 
     def _outcome(self, order: Order, after: Order, why: str = "outcome") -> Order:
         crashpoint("order.before_outcome")

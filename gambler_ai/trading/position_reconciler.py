@@ -58,12 +58,16 @@ class PositionReconciler:
 
         Each action is one transaction and is repeated without effect after a crash: its facts are old news then.
         """
-        sight = take_look(self.gateway, self.state.book, self.since, self.not_before)
+        self.state.settle_lost_commit()
+        sight = take_look(self.gateway, self.state.account_id, self.state.book, self.since, self.not_before)
         self.clock.observe(sight.look.now)
         found = plan(self.state.account_id, self.state.book, sight.look)
-        applied = [self._apply(action) for action in found.actions]
+        due = [action for action in found.actions if not (action.halts and self.state.is_halted(action))]
+        applied = [self._apply(action) for action in due]
         applied += [self._apply(action) for action in self._confirmed(found, sight.look)]
         self.since = sight.look.now
+        if not self.dry_run:
+            self.state.looked(self.since)
         return Round(sight, found, tuple(applied), tuple(self.pending))
 
     def _apply(self, action: Action) -> Action:

@@ -84,9 +84,11 @@ class Recovery:
         doubtful = [order.client_order_id for order in self.in_doubt.orders()]
         with self.steps.step("settle what is in doubt"):
             if not self.reconciler.dry_run:
-                self.in_doubt.settle()
+                self.in_doubt.settle(send_again=False)
         with self.steps.step("look and apply"):
             last = self._round()
+            if not self.reconciler.dry_run:
+                self.in_doubt.settle()
         with self.steps.step("prove"):
             last = self._prove(last)
         if self.wait_for_confirmations and not self.reconciler.dry_run:
@@ -126,7 +128,7 @@ class Recovery:
         rules = self.reconciler.confirmations
         wait = max(0.2, rules.span_s / max(1, rules.rounds - 1))
         limit = self.clock.monotonic() + 2 * rules.span_s + self.in_doubt.settle_s + 30
-        while (last.pending or self.in_doubt.orders()) and not self.stop.is_set():
+        while (last.pending or self.in_doubt.has_work) and not self.stop.is_set():
             if self.clock.monotonic() > limit:
                 return last
             self._nap(wait)
@@ -143,8 +145,8 @@ class Recovery:
         """ "While you were down", as JSON data: what happened, what was repaired, what is still blocked."""
         account = last.sight.account
         return {
-            "ok": not last.pending and not self.in_doubt.orders(),
-            "applied": [action.as_json() for action in self.applied],
+            "ok": not last.pending and not self.in_doubt.has_work and not self.stop.is_set(),
+            "applied": [] if self.reconciler.dry_run else [action.as_json() for action in self.applied],
             "plan": [action.as_json() for action in (*self.applied, *_open_questions(last))],
             "requests": self.requests,
             "steps": [[name, seconds] for name, seconds in self.steps.done],

@@ -3,14 +3,14 @@
 from dataclasses import replace
 from datetime import timedelta
 
-from gambler_ai.broker.gateway import Gateway
+from gambler_ai.broker.gateway import BrokerAccount, Gateway
 from gambler_ai.crashpoints import crashpoint
+from gambler_ai.domain.facts import note
 from gambler_ai.domain.sessions import Session, SessionStatus
-from gambler_ai.errors import BrokerRefusesUs, BrokerUnreachable, RateLimited
+from gambler_ai.errors import BrokerRefusesUs, BrokerUnreachable, DatabaseUnavailable, RateLimited
 from gambler_ai.logs import get_logger
 from gambler_ai.storage.journal import Head
 from gambler_ai.trading import market_data
-from gambler_ai.trading.emergency_stop import EmergencyStopFile
 from gambler_ai.trading.house import House, Parts
 from gambler_ai.trading.loop import Blocks, Loop, LoopRules
 from gambler_ai.trading.messages import Message
@@ -41,7 +41,7 @@ class SessionRun:
             return self.end(loop)
         except StoppedEarly:
             return DONE
-        except (BrokerUnreachable, RateLimited):
+        except (BrokerUnreachable, RateLimited, DatabaseUnavailable):
             if self.parts.shutdown.is_set():
                 return EXIT_DIRTY  # asked to stop before the books could be proven: the session stays as it is
             raise
@@ -57,15 +57,16 @@ class SessionRun:
         recovery, blocks = self.house.recovery()
         last = recovery.run()
         blocks.refresh()
-        self._close_crashed(choice)
+        account = last.sight.account
+        self._close_crashed(choice, account)
         session = choice.session
         books = self.house.books
         if choice.is_new:
-            session = replace(session, initial_capital=books.at_broker.equity)
+            session = replace(session, initial_capital=account.equity)
             books.state.open_session(session)
         loop = self._loop(session, choice, recovery, blocks)
         with self.house.steps.step("warm up the strategy"):
-            replayed = self._warm_up(loop, choice)
+            replayed = self._warm_up(loop, choice, recovery)
         report = recovery.report(
             last,
             {
@@ -97,16 +98,14 @@ class SessionRun:
             crashpoint("session.after_resume")
             return Choice(session, choice.strategy, is_new=False)
 
-    def _close_crashed(self, choice: Choice) -> None:
+    def _close_crashed(self, choice: Choice, account: BrokerAccount) -> None:
         """The account was recovered; sessions that crashed and are not this one are over."""
         books = self.house.books
         for session in books.state.records.sessions(SessionStatus.CRASHED):
             if session.session_id != choice.session.session_id:
+                books.state.checkpoint(session.session_id, account)
                 books.state.step_session(
-                    session,
-                    SessionStatus.STOPPED,
-                    end_time=self.parts.clock.now(),
-                    final_capital=books.at_broker.equity,
+                    session, SessionStatus.STOPPED, end_time=self.parts.clock.now(), final_capital=account.equity
                 )
 
     def _loop(self, session: Session, choice: Choice, recovery: Recovery, blocks: Blocks) -> Loop:
@@ -133,14 +132,17 @@ class SessionRun:
             progress=self.house.progress,
         )
 
-    def _warm_up(self, loop: Loop, choice: Choice) -> int:
+    def _warm_up(self, loop: Loop, choice: Choice, recovery: Recovery) -> int:
         """Saved state and the bars since, or history from nothing; returns how many bars were replayed to decide."""
         gateway: Gateway = self.parts.gateway
         symbols, now, state = choice.session.symbols, self.parts.clock.now(), self.house.books.state
         stored = None if choice.is_new else state.records.strategy_state(choice.session.session_id)
         if stored is None or stored.seq > state.head.seq or not loop.host.load(stored):
             market_data.warm_up(gateway, loop.host, symbols, now)
+            state.record([note("strategy.saved", {}, session_id=loop.session.session_id)], with_strategy=True)
             return 0
+        for action in recovery.applied:
+            loop.tell_fills(action.facts)
         missed = market_data.missed_bars(gateway, loop.host, symbols, now)
         for bar in missed:
             if self.house.is_set():
@@ -162,12 +164,12 @@ class SessionRun:
             while not parts.inbox.is_empty:
                 loop.step(parts.inbox.take(0.0))
             account = loop.reconciler.round().sight.account
-        except (BrokerUnreachable, RateLimited, BrokerRefusesUs) as error:
+            books.state.checkpoint(loop.session.session_id, account)
+        except (BrokerUnreachable, RateLimited, BrokerRefusesUs, DatabaseUnavailable) as error:
             log.warning("session.stops_dirty", why=str(error))
             if parts.shutdown.is_set():
                 return EXIT_DIRTY
             raise
-        books.state.checkpoint(loop.session.session_id, account)
         crashpoint("session.before_stop")
         books.state.step_session(
             loop.session, SessionStatus.STOPPED, end_time=parts.clock.now(), final_capital=account.equity
@@ -175,8 +177,8 @@ class SessionRun:
         crashpoint("session.after_stop")
         self._keep_head(books.state.head)
         log.info("session.stopped", session=loop.session.session_id, **amounts_of(account))
-        stopped_by_file = EmergencyStopFile.of(parts.data_dir, parts.label).reason() is not None
-        return NEEDS_A_HUMAN if stopped_by_file or books.state.records.active_halts() else DONE
+        halted = books.state.stop_file.reason() is not None or books.state.records.active_halts()
+        return NEEDS_A_HUMAN if halted else DONE
 
     def _keep_head(self, head: Head) -> None:
         """Outside the database, so that the next start verifies only what came after, and a cut tail shows."""

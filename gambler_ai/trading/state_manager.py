@@ -19,12 +19,10 @@ from gambler_ai.errors import HumanNeeded
 from gambler_ai.storage.journal import Head, Ledger
 from gambler_ai.storage.records import Halt, Records
 from gambler_ai.storage.writes import Pair, Writes
+from gambler_ai.trading.emergency_stop import EmergencyStopFile
 
 StrategyState = tuple[str, int, datetime | None, Any]
 """Session id, version, the last bar seen, and what save_state returned."""
-
-StopsFile = Callable[[], str | None]
-"""The reason in the emergency-stop file, or None."""
 
 
 class Halted(HumanNeeded):
@@ -34,11 +32,13 @@ class Halted(HumanNeeded):
 class StateManager:
     """See the module's text."""
 
-    def __init__(self, ledger: Ledger, records: Records, writes: Writes, clock: Clock, stops_file: StopsFile) -> None:
+    def __init__(
+        self, ledger: Ledger, records: Records, writes: Writes, clock: Clock, stop_file: EmergencyStopFile
+    ) -> None:
         self._ledger = ledger
         self._writes = writes
         self._clock = clock
-        self._stops_file = stops_file
+        self.stop_file = stop_file
         self.records = records
         self._strategy: Callable[[], StrategyState] | None = None
 
@@ -91,7 +91,7 @@ class StateManager:
 
     def _refuse_when_stopped(self, symbol: str | None) -> Callable[[Any], None]:
         def guard(cursor: Any) -> None:
-            reason = self._stops_file()
+            reason = self.stop_file.reason()
             if reason is not None:
                 raise Halted(f"the emergency-stop file says: {reason}")
             for scope, why in self._writes.stops(cursor):
@@ -101,13 +101,35 @@ class StateManager:
         return guard
 
     def raise_halt(self, action: Action) -> None:
-        """A durable stop of new risk for the action's symbol, or for the whole account."""
+        """A durable stop of new risk for the action's symbol, or for the whole account; for the account the
+        emergency-stop file is written first, so that it holds with the database down. Raised once per reason."""
         symbol = None if action.symbol == ACCOUNT else action.symbol
+        if symbol is None:
+            self.stop_file.write(self.account_id, action.reason, self._clock.now(), action.evidence)
+        if self.is_halted(action):
+            return
         payload = {"symbol": symbol, "reason": action.reason, "evidence": dict(action.evidence)}
         self._ledger.commit(
             [note("halt.raised", payload, symbol=symbol)],
             lambda seq: [self._writes.raise_halt(seq, symbol, action.reason, action.evidence, self._clock.now())],
         )
+
+    def is_halted(self, action: Action) -> bool:
+        """Whether this very halt is in force."""
+        symbol = None if action.symbol == ACCOUNT else action.symbol
+        return any((h.symbol, h.reason) == (symbol, action.reason) for h in self.records.active_halts())
+
+    def looked(self, at: datetime) -> None:
+        """A look at the broker was complete and everything it proved is booked: what is still to be found is later."""
+        self._ledger.commit([], lambda _seq: [self._writes.looked(at)])
+
+    def close(self) -> None:
+        """Give the held connection back. Nothing may be written afterwards."""
+        self._ledger.drop_connection()
+
+    def settle_lost_commit(self) -> None:
+        """See Ledger; to be called before the book is read for a decision."""
+        self._ledger.settle_lost_commit()
 
     def lift_halt(self, halt: Halt, reason: str) -> None:
         payload = {"raised_seq": halt.raised_seq, "reason": reason}

@@ -19,6 +19,7 @@ def upgrade() -> None:
         sa.Column("number", sa.String(length=64), nullable=False),
         sa.Column("endpoint", sa.Text(), nullable=False),
         sa.Column("bound_at", UTC_TIME, nullable=False),
+        sa.Column("looked_at", UTC_TIME, nullable=False),
         sa.Column("lease_holder", sa.Text(), nullable=True),
         sa.Column("lease_token", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
         sa.Column("lease_expires_at", UTC_TIME, nullable=True),

@@ -15,7 +15,7 @@ from gambler_ai.domain.fills import Fill, covered, gaps, inferred_from_snapshot,
 from gambler_ai.domain.money import ZERO
 from gambler_ai.domain.orders import OrderStatus, Side
 from gambler_ai.domain.positions import net
-from gambler_ai.domain.sightings import Execution, facts_of_sighting, unsettled
+from gambler_ai.domain.sightings import Execution, facts_of_sighting
 from tests.builders import ACCOUNT, AtBroker, D, an_execution, an_order, at, average, cash_of, commit, seen
 
 ORDER = an_order(qty=None)
@@ -91,7 +91,6 @@ def test_no_share_is_lost_or_counted_twice_however_it_is_told(case: tuple[Tellin
         assert covered(booked) <= telling.there.filled
         order = telling.book.orders[ORDER.client_order_id]
         assert covered(booked) == order.filled_qty <= order.broker_filled_qty <= telling.there.filled
-        assert unsettled(order) == (order.filled_qty < order.broker_filled_qty)
         assert net(telling.book.open_positions(), "SPY") == order.side.sign * covered(booked)
 
 
@@ -106,7 +105,7 @@ def test_after_all_activities_every_value_is_exact(case: tuple[Telling, list[tup
     assert [(f.cum_from, f.cum_to, f.price, f.inferred) for f in booked] == true
     order = telling.book.orders[ORDER.client_order_id]
     assert order.filled_avg_price == average(telling.there.executions)
-    assert not unsettled(order)
+    assert order.filled_qty == order.broker_filled_qty
 
 
 @settings(deadline=None)

@@ -192,8 +192,8 @@ def test_verify_without_rebuilding_checks_the_chain_only(traded: Database) -> No
 
 
 def test_another_accounts_rows_are_not_ours(traded: Database) -> None:
-    run(traded, "INSERT INTO accounts (account_id, label, number, endpoint, bound_at, hash) "
-        "SELECT 'other', 'other', number, endpoint, bound_at, hash FROM accounts")  # fmt: skip
+    run(traded, "INSERT INTO accounts (account_id, label, number, endpoint, bound_at, looked_at, hash) "
+        "SELECT 'other', 'other', number, endpoint, bound_at, looked_at, hash FROM accounts")  # fmt: skip
     assert verdict_of(traded).ok
 
 
