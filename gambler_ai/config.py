@@ -4,7 +4,7 @@ import os
 import re
 import tomllib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any
@@ -229,7 +229,3 @@ def _default_data_dir() -> Path:
 def setting_names() -> list[str]:
     """Every environment variable that is read, for the documentation's test."""
     return sorted({*_PLAIN.values(), *(name for names in _KEYS.values() for name in names)})
-
-
-def field_names() -> list[str]:
-    return [field.name for field in fields(Settings)]

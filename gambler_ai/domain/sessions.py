@@ -21,7 +21,7 @@ SESSION_STEPS: dict[SessionStatus, frozenset[SessionStatus]] = {
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """`ends_at` is exchange time, None = until the close; capital is equity in USD at start and stop."""
+    """`ends_at` is exchange time; capital is equity in USD at start and stop."""
 
     session_id: str
     account_id: str

@@ -5,12 +5,9 @@ from typing import Any
 from gambler_ai.domain.orders import Order
 from gambler_ai.logs import get_logger
 from gambler_ai.trading.house import House
-from gambler_ai.trading.shutdown import EXIT_DIRTY
+from gambler_ai.trading.shutdown import EXIT_DIRTY, EXIT_DONE, EXIT_NEEDS_A_HUMAN
 
 log = get_logger("maintenance")
-
-DONE = 0
-NEEDS_A_HUMAN = 3
 
 
 def reconcile(house: House, *, dry_run: bool) -> tuple[int, dict[str, Any]]:
@@ -30,7 +27,7 @@ def reconcile(house: House, *, dry_run: bool) -> tuple[int, dict[str, Any]]:
         if not dry_run:
             books.state.report(report, None)
         unexplained = bool(last.pending or halts or unknown or recovery.in_doubt.has_work)
-        return (NEEDS_A_HUMAN if unexplained else DONE), report
+        return (EXIT_NEEDS_A_HUMAN if unexplained else EXIT_DONE), report
     finally:
         house.close()
 
@@ -56,7 +53,7 @@ def unhalt(house: House, symbol: str | None, reason: str) -> tuple[int, dict[str
             books.state.stop_file.remove()
             lifted.append({"symbol": None, "reason": f"{why} (the emergency-stop file)"})
         log.info("halts.lifted", lifted=len(lifted), kept=len(kept))
-        return (NEEDS_A_HUMAN if kept else DONE), {"lifted": lifted, "kept": kept}
+        return (EXIT_NEEDS_A_HUMAN if kept else EXIT_DONE), {"lifted": lifted, "kept": kept}
     finally:
         house.close()
 

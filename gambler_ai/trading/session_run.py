@@ -17,13 +17,10 @@ from gambler_ai.trading.messages import Message
 from gambler_ai.trading.opening import HeadFile, StoppedEarly
 from gambler_ai.trading.recovery import Recovery, amounts_of
 from gambler_ai.trading.sessions import Choice, Request, choose
-from gambler_ai.trading.shutdown import EXIT_DIRTY
+from gambler_ai.trading.shutdown import EXIT_DIRTY, EXIT_DONE, EXIT_NEEDS_A_HUMAN
 from gambler_ai.trading.strategy_host import StrategyHost
 
 log = get_logger("session")
-
-DONE = 0
-NEEDS_A_HUMAN = 3
 
 
 class SessionRun:
@@ -40,7 +37,7 @@ class SessionRun:
             log.info("session.ending", why=loop.run(self.parts.inbox))
             return self.end(loop)
         except StoppedEarly:
-            return DONE
+            return EXIT_DONE
         except (BrokerUnreachable, RateLimited, DatabaseUnavailable):
             if self.parts.shutdown.is_set():
                 return EXIT_DIRTY  # asked to stop before the books could be proven: the session stays as it is
@@ -178,7 +175,7 @@ class SessionRun:
         self._keep_head(books.state.head)
         log.info("session.stopped", session=loop.session.session_id, **amounts_of(account))
         halted = books.state.stop_file.reason() is not None or books.state.records.active_halts()
-        return NEEDS_A_HUMAN if halted else DONE
+        return EXIT_NEEDS_A_HUMAN if halted else EXIT_DONE
 
     def _keep_head(self, head: Head) -> None:
         """Outside the database, so that the next start verifies only what came after, and a cut tail shows."""

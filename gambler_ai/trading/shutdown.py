@@ -15,6 +15,8 @@ from types import FrameType
 
 REQUEST_PATIENCE_S = 6.0
 HARD_EXIT_S = 9.0
+EXIT_DONE = 0
+EXIT_NEEDS_A_HUMAN = 3
 EXIT_DIRTY = 75
 
 
