@@ -357,6 +357,13 @@ def test_executions_add_up_without_gaps_and_match_the_position(world: World) -> 
     assert account.cash == Decimal(100_000) - sum(one.qty * one.price for one in fills)
 
 
+def test_a_position_is_the_same_by_its_own_endpoint_and_none_when_flat(world: World) -> None:
+    assert world.gateway.position("SPY") is None
+    filled(world, accepted(world.gateway.submit(market_order("3"))))
+    assert world.gateway.position("SPY") == world.gateway.positions()[0]
+    assert world.gateway.position("IBM") is None
+
+
 def test_a_short_position_is_negative(world: World) -> None:
     filled(world, accepted(world.gateway.submit(market_order("3", side=Side.SELL))))
     (position,) = world.gateway.positions()

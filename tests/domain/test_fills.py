@@ -185,7 +185,7 @@ def test_nothing_else_is_refined(booked: Fill, told: Fill) -> None:
 
 
 def test_two_executions_inside_one_guess_are_refined_in_one_transaction() -> None:
-    telling = Telling([an_execution(4, 4, 10), an_execution(10, 6, 15)])
+    telling = Telling([an_execution(4, 4, 10, "activity"), an_execution(10, 6, 15, "activity")])
     telling.snapshot(2)
     shown = telling.there.shown()
     found = facts_of_sighting(telling.book, ACCOUNT, shown, telling.there.executions, at(5), why="", infer=True)

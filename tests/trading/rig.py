@@ -31,19 +31,22 @@ BUY = Wish("AAA", Side.BUY, Decimal(10))
 SELL = Wish("AAA", Side.SELL, Decimal(10), Role.EXIT)
 RESTING = Wish("AAA", Side.BUY, Decimal(10), type="limit", limit_price=Decimal(50))
 KEY = "bar:one:0"
+NO_POSITION = Reply(404, json.dumps({"code": 40410000, "message": "position does not exist"}), {})
+NO_ORDER = Reply(404, json.dumps({"code": 40410000, "message": "order not found"}), {})
 
 
 @dataclass
 class Weather:
     """What happens to requests: the next POSTs by name, and answers put in the place of the exchange's."""
 
-    posts: list[str | tuple[int, dict[str, Any]]] = field(default_factory=list)
-    answers: dict[str, str] = field(default_factory=dict)
+    posts: list[str | Reply | tuple[int, dict[str, Any]]] = field(default_factory=list)
+    answers: dict[str, str | Reply] = field(default_factory=dict)
     sent: list[str] = field(default_factory=list)
 
     def before(self, method: str, path: str) -> Reply | None:
         if path in self.answers:
-            return Reply(200, self.answers[path], {})
+            answer = self.answers[path]
+            return answer if isinstance(answer, Reply) else Reply(200, answer, {})
         if method == "GET":
             return None
         act = self.posts[0] if self.posts else None
@@ -54,9 +57,9 @@ class Weather:
         if act == "lost before":
             self.posts.pop(0)
             raise ConnectionResetError("on the way there")
-        if isinstance(act, tuple):
+        if isinstance(act, Reply | tuple):
             self.posts.pop(0)
-            return Reply(act[0], json.dumps(act[1]), {})
+            return act if isinstance(act, Reply) else Reply(act[0], json.dumps(act[1]), {})
         return None
 
     def after(self, method: str, path: str, answer: Reply) -> Reply:
@@ -182,6 +185,62 @@ class Rig:
         answer = self.exchange.request("POST", "/v2/orders", {}, json.dumps(body), *KEYS)
         assert answer.status == 200, answer.body
         return json.loads(answer.body or "")
+
+    def held(self, wish: Wish = BUY) -> Order:
+        """Bought, filled and booked."""
+        order = self.placed(wish)
+        self.pass_time(60)
+        self.recovery.run()
+        return order
+
+    def raw(self, path: str) -> Any:
+        """What the exchange itself answers, whatever the weather."""
+        answer = self.exchange.request("GET", path, {}, None, *KEYS)
+        assert answer.status == 200, answer.body
+        return json.loads(answer.body or "")
+
+    def the_broker_shows(self, **quantities: str) -> None:
+        """From now on positions are answered like this, by every endpoint, whatever the exchange has."""
+        rows = [
+            {"symbol": symbol, "qty": qty, "side": "long", "avg_entry_price": "77.5", "asset_id": symbol}
+            for symbol, qty in quantities.items()
+        ]
+        account = self.raw("/v2/account")
+        if not rows:
+            account["equity"] = account["cash"]
+        self.weather.answers["/v2/account"] = json.dumps(account)
+        self.weather.answers["/v2/positions"] = json.dumps(rows)
+        for symbol in ("AAA", "BBB"):
+            row = next((row for row in rows if row["symbol"] == symbol), None)
+            self.weather.answers[f"/v2/positions/{symbol}"] = json.dumps(row) if row else NO_POSITION
+
+    def the_broker_tells_of(self, order: dict[str, Any], *executions: tuple[str, str, str], at: datetime) -> None:
+        """From now on the account's activities are these executions (cumulative, shares, price) of one order."""
+        rows = [
+            {
+                "id": f"20261120::e{cum}",
+                "order_id": order["id"],
+                "symbol": order["symbol"],
+                "side": order["side"],
+                "qty": qty,
+                "cum_qty": cum,
+                "price": price,
+                "transaction_time": at.isoformat(),
+                "type": "fill" if cum == order["qty"] else "partial_fill",
+            }
+            for cum, qty, price in executions
+        ]
+        self.weather.answers["/v2/account/activities/FILL"] = json.dumps(rows)
+
+    def rounds(self, count: int, apart_s: float = 3) -> None:
+        for _ in range(count):
+            self.recovery.reconciler.round()
+            self.clock.sleep(apart_s)
+
+    @property
+    def shares(self) -> dict[tuple[str, str], Decimal]:
+        """What the books hold, by symbol and owner."""
+        return {(p.symbol, p.owner): p.quantity for p in self.state.book.open_positions()}
 
     def settle_for(self, seconds: float) -> None:
         """Settle what is in doubt again and again for so long."""

@@ -9,8 +9,8 @@ import pytest
 from gambler_ai.broker.direct import DirectGateway
 from gambler_ai.broker.gateway import StreamState
 from gambler_ai.domain.orders import OrderStatus
-from gambler_ai.trading.loop import Loop
-from gambler_ai.trading.messages import StopAsked, Tick
+from gambler_ai.trading.loop import POLL_EVERY_S, Loop
+from gambler_ai.trading.messages import OVERFLOW, StopAsked, Tick
 from gambler_ai.trading.session_run import SessionRun
 from gambler_ai.trading.sessions import Request
 from tests.trading.rig import Rig
@@ -52,14 +52,36 @@ def test_fills_nobody_told_us_of_are_found_when_the_stream_had_a_gap(rig: Rig, r
     assert [p.quantity > 0 for p in state.book.open_positions()] == [True]
 
 
-def test_a_stream_that_is_down_stops_new_risk_until_it_is_back(rig: Rig, run: SessionRun) -> None:
+def test_a_gap_blocks_new_risk_until_a_complete_look(rig: Rig, run: SessionRun) -> None:
     loop = begun(run)
+    rig.weather.answers["/v2/positions"] = "<html>"
     loop.step(StreamState("trade_updates", listening=False))
     minutes(rig, run, loop, 6)
-    assert loop.desk.requests == 0
-    loop.step(StreamState("trade_updates", listening=True))
+    assert (loop.desk.requests, "*" in loop.blocks.all()) == (0, True)
+    del rig.weather.answers["/v2/positions"]
     minutes(rig, run, loop, 6)
     assert loop.desk.requests > 0
+
+
+def test_with_the_order_stream_down_it_trades_on_by_looking_often(rig: Rig, run: SessionRun) -> None:
+    loop = begun(run)
+    loop.step(StreamState("trade_updates", listening=False, detail="connection limit exceeded"))
+    minutes(rig, run, loop, 4, deaf=True)
+    assert loop.desk.requests > 0
+    rig.clock.sleep(POLL_EVERY_S)
+    loop.step(Tick())
+    assert [p.quantity > 0 for p in run.house.books.state.book.open_positions()] == [True]
+
+
+def test_an_inbox_that_overflowed_is_forgotten_after_a_look(rig: Rig, run: SessionRun) -> None:
+    loop = begun(run)
+    rig.weather.answers["/v2/positions"] = "<html>"
+    loop.step(StreamState(OVERFLOW, listening=False))
+    assert "*" in loop.blocks.all()
+    del rig.weather.answers["/v2/positions"]
+    rig.clock.sleep(60)
+    loop.step(Tick())
+    assert loop.blocks.all() == {}
 
 
 def test_a_signal_older_than_its_validity_is_told_and_not_traded(rig: Rig, run: SessionRun) -> None:

@@ -130,12 +130,13 @@ def test_a_stop_refuses_new_risk_inside_the_sending_transaction_and_lets_exits_p
     assert rig.placed(SELL, key="out").status in (S.WORKING, S.FILLED)
 
 
-def test_another_order_under_our_id_halts_the_symbol_and_is_never_touched(rig: Rig) -> None:
+def test_another_order_under_our_id_halts_the_account_and_is_never_touched(rig: Rig) -> None:
     theirs = rig.by_hand(client_order_id=rig.id_of(RESTING), type="limit", limit_price="50", qty="11")
     order = rig.placed(RESTING)
     assert order.status is S.IN_DOUBT
-    assert [halt.symbol for halt in rig.state.records.active_halts()] == ["AAA"]
-    assert isinstance(rig.place(key="later"), Blocked)
+    assert [halt.symbol for halt in rig.state.records.active_halts()] == [None]
+    assert (rig.folder / ".default_emergency_stop").exists()
+    assert isinstance(rig.place(replace(BUY, symbol="BBB"), key="later"), Blocked)
     assert rig.weather.sent == ["POST"]
     assert [(o["id"], o["qty"], o["status"]) for o in rig.at_exchange()] == [(theirs["id"], "11", "new")]
 

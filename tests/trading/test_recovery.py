@@ -1,6 +1,5 @@
 """Recovery: what was missed is booked, what nothing explains is confirmed first, and twice is as good as once."""
 
-import json
 from decimal import Decimal
 from typing import Any
 
@@ -13,32 +12,13 @@ from gambler_ai.trading.maintenance import reconcile
 from tests.trading.rig import RESTING, Rig
 
 
-def shares(rig: Rig) -> dict[tuple[str, str], Decimal]:
-    return {(p.symbol, p.owner): p.quantity for p in rig.state.book.open_positions()}
-
-
-def the_broker_shows(rig: Rig, **quantities: str) -> None:
-    """From now on positions are answered like this, whatever the exchange has."""
-    rows: list[dict[str, Any]] = [
-        {"symbol": symbol, "qty": qty, "side": "long", "avg_entry_price": "77.5", "asset_id": symbol}
-        for symbol, qty in quantities.items()
-    ]
-    rig.weather.answers["/v2/positions"] = json.dumps(rows)
-
-
-def rounds(rig: Rig, count: int, apart_s: float) -> None:
-    for _ in range(count):
-        rig.recovery.reconciler.round()
-        rig.clock.sleep(apart_s)
-
-
 def test_fills_missed_while_down_are_booked_once(rig_on_both: Rig) -> None:
     rig = rig_on_both
     rig.placed()
     rig.restart()
-    assert shares(rig) == {("AAA", "alpha"): Decimal(10)}
+    assert rig.shares == {("AAA", "alpha"): Decimal(10)}
     rig.restart()
-    assert shares(rig) == {("AAA", "alpha"): Decimal(10)}
+    assert rig.shares == {("AAA", "alpha"): Decimal(10)}
     assert rig.kinds().count("fill.booked") == 1
 
 
@@ -64,31 +44,31 @@ def reconciled(rig: Rig) -> tuple[dict[str, Any], list[str]]:
 
 
 def test_shares_nothing_explains_are_imported_only_after_three_rounds_and_the_span(rig: Rig) -> None:
-    the_broker_shows(rig, BBB="4")
-    rounds(rig, 3, apart_s=2)
-    assert shares(rig) == {}
+    rig.the_broker_shows(BBB="4")
+    rig.rounds(3, apart_s=2)
+    assert rig.shares == {}
     assert "BBB" in rig.blocks.all()
-    rounds(rig, 2, apart_s=2)
-    assert shares(rig) == {("BBB", EXTERNAL): Decimal(4)}
+    rig.rounds(2, apart_s=2)
+    assert rig.shares == {("BBB", EXTERNAL): Decimal(4)}
     assert [p.entry_price for p in rig.state.book.open_positions()] == [Decimal("77.5")]
     assert "BBB" not in rig.blocks.all()
 
 
 def test_a_difference_that_goes_away_is_forgotten(rig: Rig) -> None:
     for _ in range(4):
-        the_broker_shows(rig, BBB="4")
-        rounds(rig, 2, apart_s=5)
-        the_broker_shows(rig)
-        rounds(rig, 1, apart_s=5)
-    assert shares(rig) == {}
+        rig.the_broker_shows(BBB="4")
+        rig.rounds(2, apart_s=5)
+        rig.the_broker_shows()
+        rig.rounds(1, apart_s=5)
+    assert rig.shares == {}
 
 
 def test_our_shares_that_the_broker_lost_are_closed_without_a_price(rig: Rig) -> None:
     rig.placed()
     rig.recovery.run()
     (held,) = rig.state.book.open_positions()
-    the_broker_shows(rig)
-    rounds(rig, 5, apart_s=2)
+    rig.the_broker_shows()
+    rig.rounds(5, apart_s=2)
     closed = rig.state.book.position(held.position_id)
     assert closed is not None
     assert (closed.quantity, closed.exit_price, closed.pnl) == (Decimal(0), None, None)
@@ -99,20 +79,20 @@ def test_our_shares_that_the_broker_lost_are_closed_without_a_price(rig: Rig) ->
 def test_both_sides_with_other_numbers_halt_the_symbol_and_change_no_books(rig: Rig, broker: str) -> None:
     rig.placed()
     rig.recovery.run()
-    the_broker_shows(rig, AAA=broker)
-    rounds(rig, 5, apart_s=2)
+    rig.the_broker_shows(AAA=broker)
+    rig.rounds(5, apart_s=2)
     (halt,) = rig.state.records.active_halts()
     assert (halt.symbol, halt.evidence["ours"], halt.evidence["broker"]) == ("AAA", "10", broker)
-    assert shares(rig) == {("AAA", "alpha"): Decimal(10)}
-    rounds(rig, 5, apart_s=2)
+    assert rig.shares == {("AAA", "alpha"): Decimal(10)}
+    rig.rounds(5, apart_s=2)
     assert len(rig.state.records.active_halts()) == 1
 
 
 def test_nothing_is_believed_while_an_order_of_ours_is_open_in_the_symbol(rig: Rig) -> None:
     rig.placed(RESTING)
-    the_broker_shows(rig, AAA="4")
-    rounds(rig, 8, apart_s=5)
-    assert shares(rig) == {}
+    rig.the_broker_shows(AAA="4")
+    rig.rounds(8, apart_s=5)
+    assert rig.shares == {}
 
 
 @pytest.mark.parametrize("path", ["/v2/positions", "/v2/orders", "/v2/account", "/v2/account/activities/FILL"])
