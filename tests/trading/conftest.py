@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 
+from gambler_ai.trading.session_run import SessionRun
 from tests.trading.rig import Rig
 
 
@@ -22,3 +23,12 @@ def rig_on_both(tmp_path: Path, database_url: str) -> Iterator[Rig]:
     yield one
     one.close()
     one.exchange.close()
+
+
+@pytest.fixture
+def run(rig: Rig) -> Iterator[SessionRun]:
+    """A run on the rig's books that has not begun."""
+    rig.close()
+    one = SessionRun(rig.opened_anew().parts)
+    yield one
+    one.close()

@@ -1,47 +1,15 @@
 """The loop: a gap in what it hears makes it look, and a signal that came too late is not traded."""
 
-from collections.abc import Iterator
 from datetime import timedelta
-from decimal import Decimal
-
-import pytest
 
 from gambler_ai.broker.direct import DirectGateway
 from gambler_ai.broker.gateway import StreamState
 from gambler_ai.domain.orders import OrderStatus
-from gambler_ai.trading.loop import POLL_EVERY_S, Loop
+from gambler_ai.trading.loop import POLL_EVERY_S
 from gambler_ai.trading.messages import OVERFLOW, StopAsked, Tick
 from gambler_ai.trading.session_run import SessionRun
-from gambler_ai.trading.sessions import Request
+from tests.trading.driving import begun, minutes
 from tests.trading.rig import Rig
-
-FAST = {"fast": "1", "slow": "2", "notional": "2000"}
-
-
-@pytest.fixture
-def run(rig: Rig) -> Iterator[SessionRun]:
-    rig.close()
-    one = SessionRun(rig.opened_anew().parts)
-    yield one
-    one.close()
-
-
-def begun(run: SessionRun) -> Loop:
-    return run.begin(Request(symbols=("AAA",), params=FAST, duration_min=Decimal(60)))
-
-
-def minutes(rig: Rig, run: SessionRun, loop: Loop, count: int, *, deaf: bool = False) -> None:
-    """The market moves; frames of the order stream are lost when `deaf`."""
-    gateway, inbox = run.parts.gateway, run.parts.inbox
-    assert isinstance(gateway, DirectGateway)
-    for _ in range(count):
-        rig.pass_time(60)
-        gateway.deliver()
-        while not inbox.is_empty:
-            message = inbox.take(0.0)
-            if not deaf or type(message).__name__ != "OrderEvent":
-                loop.step(message)
-
 
 def test_fills_nobody_told_us_of_are_found_when_the_stream_had_a_gap(rig: Rig, run: SessionRun) -> None:
     loop = begun(run)

@@ -1,0 +1,92 @@
+"""How a session ends: no order after its time, and nothing called clean that is not."""
+
+from decimal import Decimal
+
+import pytest
+
+from gambler_ai.domain.sessions import SessionStatus
+from gambler_ai.errors import DatabaseUnavailable
+from gambler_ai.storage.journal import Ledger
+from gambler_ai.trading.maintenance import reconcile
+from gambler_ai.trading.session_run import SessionRun
+from gambler_ai.trading.sessions import Request
+from gambler_ai.trading.shutdown import EXIT_DIRTY
+from tests.trading.driving import Eager, begun, eager, market_moves, minutes, take_all
+from tests.trading.rig import Rig
+
+
+@pytest.mark.parametrize("late_s", [60, 90, 600])
+def test_no_order_leaves_when_the_sessions_time_is_over(rig: Rig, run: SessionRun, late_s: int) -> None:
+    loop, strategy = eager(run, minutes=3)
+    minutes(rig, run, loop, 2)
+    sent, shown = loop.desk.requests, len(strategy.bars)
+    assert sent == 2
+    market_moves(rig, run, late_s)
+    take_all(run, loop)
+    assert loop.finished == "the session's time is over"
+    assert run.end(loop) == 0
+    assert (loop.desk.requests, len(strategy.bars) > shown) == (sent, True)
+
+
+def test_a_resume_after_the_sessions_end_sends_nothing(rig: Rig, run: SessionRun) -> None:
+    loop, _ = eager(run, minutes=4)
+    minutes(rig, run, loop, 3)
+    run.close()
+    rig.pass_time(90)
+    again = SessionRun(rig.opened_anew().parts)
+    resumed = again.begin(Request(resume=loop.session.session_id))
+    strategy = resumed.host.strategy
+    assert isinstance(strategy, Eager)
+    assert (len(strategy.bars), resumed.desk.requests) == (1, 0)
+    again.close()
+
+
+def test_a_signal_while_the_database_is_down_stops_dirty(
+    rig: Rig, run: SessionRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loop = begun(run)
+
+    def gone(*_: object) -> None:
+        raise DatabaseUnavailable("gone")
+
+    monkeypatch.setattr(Ledger, "commit", gone)
+    run.parts.shutdown.ask()
+    assert run.end(loop) == EXIT_DIRTY
+    left = run.house.books.state.records.session(loop.session.session_id)
+    assert left is not None
+    assert left.status is SessionStatus.ACTIVE
+
+
+def test_every_stopped_session_has_a_checkpoint(rig: Rig, run: SessionRun) -> None:
+    loop = begun(run)  # it closes the rig's own session, which crashed
+    assert run.end(loop) == 0
+    run.close()
+    rig.open()
+    stopped = {s.session_id for s in rig.state.records.sessions(SessionStatus.STOPPED)}
+    with rig.parts.database.connect() as connection:
+        rows = connection.exec_driver_sql("SELECT session_id FROM account_snapshots").fetchall()
+    assert stopped == {row[0] for row in rows}
+    assert len(stopped) == 2
+
+
+def test_an_interrupted_reconcile_is_dirty_and_not_ok(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    rig.held()
+    rig.close()
+    house = rig.opened_anew()
+    read = house.parts.gateway.positions
+
+    def stop_meanwhile() -> object:
+        house.parts.shutdown.ask()
+        return read()
+
+    monkeypatch.setattr(house.parts.gateway, "positions", stop_meanwhile)
+    code, report = reconcile(house, dry_run=False)
+    assert (code, report["ok"]) == (EXIT_DIRTY, False)
+
+
+def test_a_session_that_ran_its_time_books_everything_before_it_stops(rig: Rig, run: SessionRun) -> None:
+    loop, _ = eager(run, minutes=3)
+    minutes(rig, run, loop, 3, deaf=True)
+    assert run.end(loop) == 0
+    held = sum((p.quantity for p in run.house.books.state.book.open_positions()), Decimal(0))
+    assert held == sum(Decimal(p["qty"]) for p in rig.exchange.truth(None)["positions"])

@@ -1,0 +1,90 @@
+"""Maintenance without a session: what reconcile repairs, and how a halt comes and goes."""
+
+from pathlib import Path
+
+import pytest
+
+from gambler_ai.domain.orders import Order, OrderStatus
+from gambler_ai.errors import HumanNeeded
+from gambler_ai.face import status_of
+from gambler_ai.storage.reading import reading
+from gambler_ai.trading.maintenance import DONE, NEEDS_A_HUMAN, reconcile, unhalt
+from tests.trading.rig import BUY, RESTING, Rig
+
+
+def stop_file(rig: Rig) -> Path:
+    return rig.folder / ".default_emergency_stop"
+
+
+def halted_by_a_limit(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The gateway's own limit refuses an order."""
+
+    def too_many(_order: Order) -> None:
+        raise HumanNeeded("100 orders left within a minute")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(rig.parts.gateway, "submit", too_many)
+        rig.place()
+
+
+def test_a_late_entry_is_cancelled_by_reconcile(rig: Rig) -> None:
+    rig.weather.posts = ["lost before"]
+    order = rig.placed(RESTING, ttl_s=-1)
+    rig.settle_for(12)
+    assert rig.order(order).status is OrderStatus.ABSENT
+    rig.close()
+    rig.by_hand(client_order_id=order.client_order_id, type="limit", limit_price="50")
+    code, report = reconcile(rig.opened_anew(), dry_run=False)
+    assert [one["status"] for one in rig.at_exchange()] == ["canceled"]
+    assert (code, report["ok"]) == (DONE, True)
+
+
+def test_a_dry_run_plans_everything_and_applies_nothing(rig: Rig) -> None:
+    rig.placed()
+    rig.by_hand("BBB", "3")
+    rig.pass_time(60)
+    rows = rig.kinds()
+    rig.close()
+    _, report = reconcile(rig.opened_anew(), dry_run=True)
+    rig.open()
+    assert (report["applied"], len(report["plan"]) > 0, rig.kinds()) == ([], True, rows)
+
+
+def test_a_halt_of_the_account_writes_the_emergency_stop_file(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    halted_by_a_limit(rig, monkeypatch)
+    assert [halt.symbol for halt in rig.state.records.active_halts()] == [None]
+    assert "100 orders" in stop_file(rig).read_text()
+
+
+def test_unhalt_lifts_every_halt_and_removes_the_emergency_stop_file(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    halted_by_a_limit(rig, monkeypatch)
+    rig.close()
+    code, report = unhalt(rig.opened_anew(), None, "looked into it")
+    assert (code, len(report["lifted"]), report["kept"]) == (DONE, 2, [])
+    assert not stop_file(rig).exists()
+    rig.restart()
+    assert isinstance(rig.place(BUY, key="later"), Order)
+
+
+def test_unhalt_keeps_a_halt_whose_difference_still_stands(rig: Rig) -> None:
+    rig.held()
+    rig.the_broker_shows(AAA="7")
+    rig.rounds(6)
+    rig.close()
+    code, report = unhalt(rig.opened_anew(), None, "looked into it")
+    assert (code, report["lifted"], [kept["symbol"] for kept in report["kept"]]) == (NEEDS_A_HUMAN, [], ["AAA"])
+
+
+def test_an_emergency_stop_that_cannot_be_read_stops_all_the_same(rig: Rig) -> None:
+    stop_file(rig).mkdir()
+    assert set(rig.blocks.all()) == {"*"}
+    assert not isinstance(rig.place(), Order)
+
+
+def test_status_shows_open_orders_that_are_not_ours_as_blocks(rig: Rig) -> None:
+    rig.by_hand("BBB", "3", type="limit", limit_price="10")
+    rig.by_hand(client_order_id="g1-e-beta-" + "a" * 20, type="limit", limit_price="50")
+    rig.recovery.run()
+    with reading(rig.database_url, "default") as reader:
+        blocks = status_of(reader, rig.folder, "default")["blocks"]
+    assert {block["symbol"] for block in blocks} == {"AAA", "BBB"}
