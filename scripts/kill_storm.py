@@ -34,6 +34,7 @@ from gambler_ai.operations.proof import compare
 GAMBLER = [sys.executable, "-m", "gambler_ai"]
 AFTER_POST_S = 0.1
 RECOVERED = "recovered in"
+KEYS = {"APCA-API-KEY-ID": "PKSTORM", "APCA-API-SECRET-KEY": "storm-secret"}
 
 
 class Relay:
@@ -149,13 +150,25 @@ def exchange(folder: Path, options: argparse.Namespace) -> Iterator[tuple[int, s
             process.wait()
 
 
-def truth(port: int, token: str) -> Any:
-    request = urllib.request.Request(f"http://127.0.0.1:{port}/_lab/truth", headers={"X-Lab-Token": token})
+def ask(port: int, path: str, headers: dict[str, str], body: Any = None) -> Any:
+    data = None if body is None else json.dumps(body).encode()
+    request = urllib.request.Request(f"http://127.0.0.1:{port}{path}", data=data, headers=headers)
     with urllib.request.urlopen(request, timeout=60) as answer:
         return json.load(answer)
 
 
-def storm(folder: Path, port: int, options: argparse.Namespace, database_url: str) -> Storm:
+def truth(port: int, token: str) -> Any:
+    return ask(port, "/_lab/truth", {"X-Lab-Token": token})
+
+
+def skip_the_night(port: int, token: str) -> None:
+    """Nothing is traded while the market is closed: go on at the next open."""
+    clock = ask(port, "/v2/clock", KEYS)
+    if not clock["is_open"]:
+        ask(port, "/_lab/clock", {"X-Lab-Token": token}, {"to": clock["next_open"]})
+
+
+def storm(folder: Path, port: int, token: str, options: argparse.Namespace, database_url: str) -> Storm:
     chance = random.Random(options.seed)
     relay = Relay(port)
     env = environment(folder, relay.port, database_url)
@@ -165,6 +178,7 @@ def storm(folder: Path, port: int, options: argparse.Namespace, database_url: st
     start += ["--param", "fast=2", "--param", "slow=5", "--duration", "10000", "--init-db"]
     resume = ["run", "--resume"]
     while len(figures.killed_at) < options.kills:
+        skip_the_night(port, token)
         relay.posted.clear()
         trader = Trader(resume if sessions(env) else start, env, log)
         kill_at_some_point(trader, relay, chance)
@@ -215,8 +229,8 @@ def environment(folder: Path, port: int, database_url: str) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("GAMBLER_", "APCA_", "ALPACA_"))}
     return kept | {
         "APCA_API_BASE_URL": f"http://127.0.0.1:{port}",
-        "APCA_API_KEY_ID": "PKSTORM",
-        "APCA_API_SECRET_KEY": "storm-secret",
+        "APCA_API_KEY_ID": KEYS["APCA-API-KEY-ID"],
+        "APCA_API_SECRET_KEY": KEYS["APCA-API-SECRET-KEY"],
         "GAMBLER_DATA_DIR": str(folder / "data"),
         "GAMBLER_DATABASE_URL": database_url,
         "GAMBLER_SETTLE_S": "2",
@@ -263,7 +277,7 @@ def main() -> int:
     database_url = options.db or f"sqlite:///{folder / 'storm.db'}"
     began = time.monotonic()
     with exchange(folder, options) as (port, token):
-        figures = storm(folder, port, options, database_url)
+        figures = storm(folder, port, token, options, database_url)
         record = truth(port, token)
     problems = figures.problems + compare(record, database_url, "default")
     env = environment(folder, 1, database_url)
