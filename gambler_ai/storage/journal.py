@@ -86,7 +86,7 @@ class Ledger:
         self._database = database
         self._clock = clock
         self._connection: Connection | None = None
-        self._lost: tuple[Head, Draft] | None = None
+        self._lost: tuple[Head, Draft, Sequence[Fact]] | None = None
         self._prepare(database.is_sqlite)
 
     def _prepare(self, is_sqlite: bool) -> None:
@@ -122,7 +122,7 @@ class Ledger:
             row = self._journal_row(fact, head)
             journal.append(row)
             head = Head(row["seq"], row["hash"])
-        self._write(journal, draft, head, rows(self.head.seq + 1) if rows else (), guard)
+        self._write(journal, draft, facts, head, rows(self.head.seq + 1) if rows else (), guard)
         self._take_over(head, draft)
         crashpoint("transaction.after_commit")
         return head
@@ -131,15 +131,17 @@ class Ledger:
         self.head = head
         self.book.absorb(draft)
 
-    def settle_lost_commit(self) -> None:
+    def settle_lost_commit(self) -> Sequence[Fact]:
         """A COMMIT whose answer was lost, and whose look-up failed too: the chain's head decides. Call it before the
-        book is read for a decision; otherwise the next commit does."""
+        book is read for a decision; otherwise the next commit does. Returns the facts that were committed after all."""
         if self._lost is None:
-            return
-        head, draft = self._lost
-        if self._committed(head):
+            return ()
+        head, draft, facts = self._lost
+        committed = self._committed(head)
+        if committed:
             self._take_over(head, draft)
         self._lost = None
+        return facts if committed else ()
 
     def _journal_row(self, fact: Fact, prev: Head) -> Row:
         row: dict[str, Any] = {
@@ -167,7 +169,13 @@ class Ledger:
         return row
 
     def _write(
-        self, journal: list[Row], draft: Draft, head: Head, rows: Sequence[tuple[Statement, Row]], guard: Guard | None
+        self,
+        journal: list[Row],
+        draft: Draft,
+        facts: Sequence[Fact],
+        head: Head,
+        rows: Sequence[tuple[Statement, Row]],
+        guard: Guard | None,
     ) -> None:
         try:
             cursor = self._cursor()
@@ -193,7 +201,7 @@ class Ledger:
                 self.drop_connection()
                 raise from_driver(error, self._database.shown) from error  # type: ignore[arg-type]
             raise
-        self._end(cursor, head, draft)
+        self._end(cursor, head, draft, facts)
 
     def _lock(self, cursor: Any, head: Head) -> None:
         changed = self._advance.run(
@@ -231,7 +239,7 @@ class Ledger:
             else:
                 self._update_position.run(cursor, with_keys(models.positions, row))
 
-    def _end(self, cursor: Any, head: Head, draft: Draft) -> None:
+    def _end(self, cursor: Any, head: Head, draft: Draft, facts: Sequence[Fact]) -> None:
         try:
             cursor.execute("COMMIT")
         except Exception as error:
@@ -239,7 +247,7 @@ class Ledger:
             self.drop_connection()
             if not _is_driver_error(error):
                 raise
-            self._lost = (head, draft)
+            self._lost = (head, draft, facts)
             if self._committed(head):
                 self._lost = None
                 return

@@ -91,15 +91,15 @@ class InDoubt:
             crashpoint("recovery.before_resolve")
             self.desk.found(order, seen, "found by its client order id")
             crashpoint("recovery.after_resolve")
-        elif not send_again:
-            return
+        elif not send_again or now < self.desk.not_before:
+            return  # the broker named a time to come back: nobody refused, and nothing is absent
         elif self._may_send_again(order):
             self.desk.send_again(order)
         elif now - doubt.since >= self.settle_s:
             self._count_absence(order, doubt)
 
     def _may_send_again(self, order: Order) -> bool:
-        if self.clock.monotonic() < self.desk.not_before or self.clock.now() - order.created_at > RETRY_WITHIN:
+        if self.clock.now() - order.created_at > RETRY_WITHIN:
             return False
         if order.role is Role.ENTRY and (order.valid_until is None or self.clock.now() > order.valid_until):
             return False

@@ -125,7 +125,7 @@ class Loop:
     def step(self, message: Message) -> None:
         """Finish one message. A database that does not answer degrades us, and a look makes good what was missed."""
         try:
-            self.state.settle_lost_commit()
+            self.tell_fills(self.state.settle_lost_commit())
             self._dispatch(message)
             self._look_after_duties()
         except AnotherAccount:

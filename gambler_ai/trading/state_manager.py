@@ -127,9 +127,9 @@ class StateManager:
         """Give the held connection back. Nothing may be written afterwards."""
         self._ledger.drop_connection()
 
-    def settle_lost_commit(self) -> None:
+    def settle_lost_commit(self) -> Sequence[Fact]:
         """See Ledger; to be called before the book is read for a decision."""
-        self._ledger.settle_lost_commit()
+        return self._ledger.settle_lost_commit()
 
     def lift_halt(self, halt: Halt, reason: str) -> None:
         payload = {"raised_seq": halt.raised_seq, "reason": reason}

@@ -59,23 +59,21 @@ def test_a_strategy_hears_of_fills_that_only_a_look_found(rig: Rig, run: Session
     assert strategy.fills == []
     loop.step(StreamState("trade_updates", listening=False))
     held = sum((p.quantity for p in run.house.books.state.book.open_positions()), Decimal(0))
-    assert sum((f.quantity for f in strategy.fills), Decimal(0)) == held > 0
+    assert sum((f.signed_qty for f in strategy.fills), Decimal(0)) == held > 0
     market_moves(rig, run)
     take_all(run, loop)
     minutes(rig, run, loop, 3)
     held = sum((p.quantity for p in run.house.books.state.book.open_positions()), Decimal(0))
-    assert sum((f.quantity for f in strategy.fills), Decimal(0)) == held
+    assert sum((f.signed_qty for f in strategy.fills), Decimal(0)) == held
 
 
 def test_an_account_that_may_not_trade_takes_no_entries_until_it_may_again(rig: Rig, run: SessionRun) -> None:
     loop, _ = eager(run)
     rig.weather.answers["/v2/account"] = json.dumps({**rig.raw("/v2/account"), "trading_blocked": True})
-    rig.clock.sleep(3700)
-    loop.step(Tick())
+    loop.step(StreamState("trade_updates", listening=False))
     minutes(rig, run, loop, 2)
     assert (loop.desk.requests, list(loop.blocks.all())) == (0, ["*"])
     del rig.weather.answers["/v2/account"]
-    rig.clock.sleep(3700)
-    loop.step(Tick())
+    loop.step(StreamState("trade_updates", listening=False))
     minutes(rig, run, loop, 2)
     assert loop.desk.requests > 0

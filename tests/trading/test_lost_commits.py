@@ -49,7 +49,7 @@ def test_a_fill_whose_commit_was_lost_is_booked_once_by_the_look_that_follows(ri
     assert loop.blocks.degraded == {}
     assert [p.quantity for p in state.book.open_positions()] == [Decimal(event.qty)]
     take_all(run, loop)
-    assert sum((f.quantity for f in strategy.fills), Decimal(0)) == event.qty
+    assert sum((f.signed_qty for f in strategy.fills), Decimal(0)) == event.qty
 
 
 def test_a_wish_waits_for_the_database_as_long_as_it_is_valid(

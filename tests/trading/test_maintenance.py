@@ -8,7 +8,8 @@ from gambler_ai.domain.orders import Order, OrderStatus
 from gambler_ai.errors import HumanNeeded
 from gambler_ai.face import status_of
 from gambler_ai.storage.reading import reading
-from gambler_ai.trading.maintenance import DONE, NEEDS_A_HUMAN, reconcile, unhalt
+from gambler_ai.trading.maintenance import reconcile, unhalt
+from gambler_ai.trading.shutdown import EXIT_DONE, EXIT_NEEDS_A_HUMAN
 from tests.trading.rig import BUY, RESTING, Rig
 
 
@@ -36,7 +37,7 @@ def test_a_late_entry_is_cancelled_by_reconcile(rig: Rig) -> None:
     rig.by_hand(client_order_id=order.client_order_id, type="limit", limit_price="50")
     code, report = reconcile(rig.opened_anew(), dry_run=False)
     assert [one["status"] for one in rig.at_exchange()] == ["canceled"]
-    assert (code, report["ok"]) == (DONE, True)
+    assert (code, report["ok"]) == (EXIT_DONE, True)
 
 
 def test_a_dry_run_plans_everything_and_applies_nothing(rig: Rig) -> None:
@@ -60,7 +61,7 @@ def test_unhalt_lifts_every_halt_and_removes_the_emergency_stop_file(rig: Rig, m
     halted_by_a_limit(rig, monkeypatch)
     rig.close()
     code, report = unhalt(rig.opened_anew(), None, "looked into it")
-    assert (code, len(report["lifted"]), report["kept"]) == (DONE, 2, [])
+    assert (code, len(report["lifted"]), report["kept"]) == (EXIT_DONE, 2, [])
     assert not stop_file(rig).exists()
     rig.restart()
     assert isinstance(rig.place(BUY, key="later"), Order)
@@ -72,7 +73,7 @@ def test_unhalt_keeps_a_halt_whose_difference_still_stands(rig: Rig) -> None:
     rig.rounds(6)
     rig.close()
     code, report = unhalt(rig.opened_anew(), None, "looked into it")
-    assert (code, report["lifted"], [kept["symbol"] for kept in report["kept"]]) == (NEEDS_A_HUMAN, [], ["AAA"])
+    assert (code, report["lifted"], [kept["symbol"] for kept in report["kept"]]) == (EXIT_NEEDS_A_HUMAN, [], ["AAA"])
 
 
 def test_an_emergency_stop_that_cannot_be_read_stops_all_the_same(rig: Rig) -> None:
