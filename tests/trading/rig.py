@@ -177,14 +177,16 @@ class Rig:
         )
 
     def at_exchange(self) -> list[dict[str, Any]]:
-        return self.exchange.truth(None)["orders"]
+        orders: list[dict[str, Any]] = self.exchange.truth(None)["orders"]
+        return orders
 
     def by_hand(self, symbol: str = "AAA", qty: str = "10", side: str = "buy", **more: str) -> dict[str, Any]:
         """An order that did not come through our desk."""
         body = {"symbol": symbol, "qty": qty, "side": side, "type": "market", "time_in_force": "day", **more}
         answer = self.exchange.request("POST", "/v2/orders", {}, json.dumps(body), *KEYS)
         assert answer.status == 200, answer.body
-        return json.loads(answer.body or "")
+        order: dict[str, Any] = json.loads(answer.body or "")
+        return order
 
     def held(self, wish: Wish = BUY) -> Order:
         """Bought, filled and booked."""

@@ -1,5 +1,6 @@
 """What happened while we were down, whatever interrupted us, and however late the broker tells of it."""
 
+import contextlib
 import json
 import shutil
 import sqlite3
@@ -36,7 +37,7 @@ def test_a_recovery_that_was_interrupted_still_sees_the_whole_downtime(rig: Rig,
     rig.recovery.run()
     closed = rig.state.book.position(held.position_id)
     assert closed is not None
-    assert (closed.quantity, closed.exit_price is None) == (0, False)
+    assert (closed.quantity, closed.exit_price is None) == (Decimal(0), False)
 
 
 def test_an_exit_in_doubt_is_not_sent_again_when_its_shares_were_sold_by_hand(rig: Rig) -> None:
@@ -88,7 +89,8 @@ def test_shares_booked_at_an_average_learn_their_executions_when_the_activities_
     rig.the_broker_tells_of(there, ("4", "4", "49.8"), ("10", "6", "49.3"), at=rig.clock.now())
     rig.rounds(2)
     fills = rig.state.book.fills(order.client_order_id)
-    assert [(f.qty, f.price, f.inferred) for f in fills] == [(4, Decimal("49.8"), False), (6, Decimal("49.3"), False)]
+    executed = [(fill.qty, fill.price, fill.inferred) for fill in fills]
+    assert executed == [(Decimal(4), Decimal("49.8"), False), (Decimal(6), Decimal("49.3"), False)]
 
 
 def test_a_new_database_counts_no_share_twice_that_a_foreign_order_brought_before(rig: Rig, tmp_path: Path) -> None:
@@ -111,10 +113,9 @@ def test_a_saved_state_that_was_changed_is_rebuilt_from_bars(rig: Rig, run: Sess
     rig.pass_time(1)
     assert run.end(loop) == 0
     run.close()
-    with sqlite3.connect(rig.database_url.removeprefix("sqlite:///")) as connection:
-        changed = connection.execute("UPDATE strategy_states SET state = replace(state, '\"strategy\"', ' \"strategy\"')")
+    with contextlib.closing(sqlite3.connect(rig.database_url.removeprefix("sqlite:///"))) as connection, connection:
+        changed = connection.execute("UPDATE strategy_states SET state = replace(state, ':', ': ')")
         assert changed.rowcount > 0
-    connection.close()
     again = SessionRun(rig.opened_anew().parts)
     resumed = again.begin(Request(resume=loop.session.session_id))
     assert again.house.books.state.records.strategy_state(loop.session.session_id) is not None
@@ -135,5 +136,3 @@ def test_an_older_copy_of_the_database_halts_the_account(rig: Rig, tmp_path: Pat
     assert [halt.symbol for halt in rig.state.records.active_halts()] == [None]
     assert rig.shares == OURS  # bought after the copy was made, and found at the broker
     assert isinstance(rig.place(key="later"), Blocked)
-
-

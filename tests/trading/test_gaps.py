@@ -12,9 +12,7 @@ from tests.trading.driving import begun, eager, market_moves, minutes, take_all
 from tests.trading.rig import RESTING, Rig
 
 
-def test_bars_of_a_gap_are_shown_in_order_also_when_the_first_request_for_them_fails(
-    rig: Rig, run: SessionRun
-) -> None:
+def test_bars_of_a_gap_are_shown_in_order_also_when_the_first_request_for_them_fails(rig: Rig, run: SessionRun) -> None:
     loop, strategy = eager(run)
     minutes(rig, run, loop, 2)
     market_moves(rig, run, 180)
@@ -49,7 +47,8 @@ def test_an_event_whose_order_is_newer_than_its_execution_is_inferred_and_refine
     rig.clock.sleep(5)
     loop.step(Tick())
     fills = state.book.fills(order.client_order_id)  # type: ignore[union-attr]
-    assert [(f.qty, f.price, f.inferred) for f in fills] == [(4, Decimal("49.8"), False), (6, Decimal("49.3"), False)]
+    executed = [(fill.qty, fill.price, fill.inferred) for fill in fills]
+    assert executed == [(Decimal(4), Decimal("49.8"), False), (Decimal(6), Decimal("49.3"), False)]
     assert loop.blocks.all() == {}
 
 

@@ -11,6 +11,7 @@ from gambler_ai.trading.session_run import SessionRun
 from tests.trading.driving import begun, minutes
 from tests.trading.rig import Rig
 
+
 def test_fills_nobody_told_us_of_are_found_when_the_stream_had_a_gap(rig: Rig, run: SessionRun) -> None:
     loop = begun(run)
     minutes(rig, run, loop, 4, deaf=True)
