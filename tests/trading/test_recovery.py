@@ -1,5 +1,6 @@
 """Recovery: what was missed is booked, what nothing explains is confirmed first, and twice is as good as once."""
 
+import json
 from decimal import Decimal
 from typing import Any
 
@@ -9,7 +10,7 @@ from gambler_ai.domain.orders import OrderStatus, Role
 from gambler_ai.domain.positions import EXTERNAL
 from gambler_ai.errors import BrokerUnreachable
 from gambler_ai.trading.maintenance import reconcile
-from tests.trading.rig import RESTING, Rig
+from tests.trading.rig import KEYS, RESTING, Rig
 
 
 def test_fills_missed_while_down_are_booked_once(rig_on_both: Rig) -> None:
@@ -118,3 +119,33 @@ def test_an_order_of_our_form_that_these_books_do_not_know_blocks_its_symbol(rig
     rig.recovery.run()
     assert "AAA" in rig.blocks.all()
     assert [action.row for action in rig.recovery.applied] == ["R11"]
+
+
+def test_shares_of_somebody_else_follow_the_broker_when_they_change_without_a_word(rig: Rig) -> None:
+    for shown, booked in (("4", Decimal(4)), ("6", Decimal(6)), ("3", Decimal(3))):
+        rig.the_broker_shows(BBB=shown)
+        rig.rounds(6)
+        assert rig.shares == {("BBB", EXTERNAL): booked}
+    rig.the_broker_shows()
+    rig.rounds(6)
+    assert (rig.shares, rig.state.records.active_halts()) == ({}, [])
+
+
+def test_a_foreign_order_with_a_status_nobody_knows_is_followed_to_its_end(rig: Rig) -> None:
+    order = rig.by_hand("BBB", "3", type="limit", limit_price="10")
+    rig.weather.answers["/v2/orders"] = json.dumps([{**order, "status": "pending_review"}])
+    rig.recovery.run()
+    assert [o.status for o in rig.state.book.orders.values()] == [OrderStatus.IN_DOUBT]
+    del rig.weather.answers["/v2/orders"]
+    rig.exchange.request("DELETE", f"/v2/orders/{order['id']}", {}, None, *KEYS)
+    rig.pass_time(1200)
+    rig.rounds(2)
+    assert rig.state.book.orders == {}
+
+
+def test_every_answer_of_the_broker_in_a_long_recovery_is_progress(rig: Rig) -> None:
+    assert rig.house is not None
+    before = rig.house.progress.at
+    rig.clock.sleep(40)
+    rig.recovery.run()
+    assert rig.house.progress.at >= before + 40
