@@ -9,6 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from gambler_ai.domain.market import iso
+from gambler_ai.logs import get_logger
+
+log = get_logger("halt")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +36,7 @@ class EmergencyStopFile:
 
     def write(self, account_id: str, reason: str, at: datetime, additional_data: Mapping[str, Any]) -> None:
         """Stop new risk on the whole account, also with the database down. Synced before it counts; never replaced:
-        the first reason is the one to look into."""
+        the first reason is the one to look into. A disk that refuses is only told: the halts table stops too."""
         if self.reason() is not None:
             return
         content = {
@@ -44,11 +47,14 @@ class EmergencyStopFile:
             "additional_data": dict(additional_data),
         }
         temporary = self.path.with_name(self.path.name + ".tmp")
-        with temporary.open("w", encoding="utf-8") as handle:
-            handle.write(json.dumps(content) + "\n")
-            handle.flush()
-            os.fsync(handle.fileno())
-        temporary.replace(self.path)
+        try:
+            with temporary.open("w", encoding="utf-8") as handle:
+                handle.write(json.dumps(content) + "\n")
+                handle.flush()
+                os.fsync(handle.fileno())
+            temporary.replace(self.path)
+        except OSError as error:
+            log.error("emergency_stop.not_written", path=str(self.path), error=str(error))
 
     def remove(self) -> bool:
         """Whether there was one."""

@@ -5,9 +5,11 @@ from pathlib import Path
 import pytest
 
 from gambler_ai.domain.orders import Order, OrderStatus
+from gambler_ai.domain.reconciliation import ACCOUNT, Action
 from gambler_ai.errors import HumanNeeded
 from gambler_ai.face import status_of
 from gambler_ai.storage.reading import reading
+from gambler_ai.trading.emergency_stop import EmergencyStopFile
 from gambler_ai.trading.maintenance import reconcile, unhalt
 from gambler_ai.trading.shutdown import EXIT_DONE, EXIT_NEEDS_A_HUMAN
 from tests.trading.rig import BUY, RESTING, Rig
@@ -55,6 +57,13 @@ def test_a_halt_of_the_account_writes_the_emergency_stop_file(rig: Rig, monkeypa
     halted_by_a_limit(rig, monkeypatch)
     assert [halt.symbol for halt in rig.state.records.active_halts()] == [None]
     assert "100 orders" in stop_file(rig).read_text()
+
+
+def test_an_account_is_halted_also_when_the_disk_refuses_the_emergency_stop_file(rig: Rig) -> None:
+    rig.state.stop_file = EmergencyStopFile.of(rig.folder / "gone", "default")
+    rig.state.raise_halt(Action("limit", ACCOUNT, "halt account", "a limit", {}))
+    assert [halt.symbol for halt in rig.state.records.active_halts()] == [None]
+    assert not isinstance(rig.place(), Order)
 
 
 def test_unhalt_lifts_every_halt_and_removes_the_emergency_stop_file(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
