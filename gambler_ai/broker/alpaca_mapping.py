@@ -56,13 +56,18 @@ def order_fields(order: Order) -> dict[str, str]:
 
 
 def broker_order(raw: Raw) -> BrokerOrder:
-    """An order of REST or of a stream frame. Alpaca documents updated_at and submitted_at as nullable."""
+    """An order of REST or of a stream frame. Alpaca documents updated_at and submitted_at as nullable.
+
+    The parent of a multi-leg option order has neither symbol nor side (OAS-T, order_class mleg): its symbol is "" here,
+    and no list of ours shows it.
+    """
+    several = raw.get("order_class") == "mleg"
     created = raw.get("submitted_at") or raw["created_at"]
     return BrokerOrder(
         broker_order_id=_word(raw, "id"),
         client_order_id=_word(raw, "client_order_id"),
-        symbol=_word(raw, "symbol"),
-        side=Side(raw["side"]),
+        symbol=raw.get("symbol") or "" if several else _word(raw, "symbol"),
+        side=Side(raw.get("side") or "buy") if several else Side(raw["side"]),
         type=raw.get("type") or _word(raw, "order_type"),
         time_in_force=_word(raw, "time_in_force"),
         status=_word(raw, "status"),

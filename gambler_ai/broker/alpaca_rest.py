@@ -169,7 +169,7 @@ class RestGateway(ABC):
             return {**fixed, "after_order_id": last.broker_order_id}  # not allowed together with `after`
 
         pages = self._pages("/orders", {**fixed, **query}, mapping.broker_order, ORDERS_PAGE, following)
-        return list(pages)
+        return [order for order in pages if order.symbol]
 
     def fills_since(self, after: datetime) -> list[FillActivity]:
         query = {"after": iso(after), "direction": "asc", "page_size": str(ACTIVITIES_PAGE)}

@@ -88,8 +88,9 @@ class House:
     def is_set(self) -> bool:
         return self._fenced or self.parts.shutdown.is_set()
 
-    def open(self) -> OpenBooks:
-        """Reach database and broker, take the lease, verify the chain, load the books."""
+    def open(self, *, may_bind: bool = True) -> OpenBooks:
+        """Reach database and broker, take the lease, verify the chain, load the books. Without `may_bind` an account
+        that this database does not know is a usage error."""
         parts = self.parts
         with self.steps.step("open the database"):
             opening.open_database(parts.database, parts.clock, parts.shutdown, create=parts.create_tables)
@@ -103,6 +104,7 @@ class House:
             endpoint=parts.endpoint,
             data_dir=parts.data_dir,
             holder=parts.holder,
+            may_bind=may_bind,
         )
         if parts.renews_lease:
             account_id, token = self._books.account.account_id, self._books.token

@@ -229,6 +229,8 @@ class Loop:
 
     def _order_event(self, event: OrderEvent) -> None:
         self.clock.observe(event.at)
+        if not event.order.symbol:
+            return  # the parent of a multi-leg option order; its legs are orders of their own
         executions = []
         if event.qty is not None and event.price is not None:
             executions = [

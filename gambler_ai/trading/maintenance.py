@@ -14,7 +14,7 @@ def reconcile(house: House, *, dry_run: bool) -> tuple[int, dict[str, Any]]:
     """Recovery as a document: the plan, what was applied, what is left. Waits for confirmations; ends with 3 when a
     person is needed. With `dry_run` neither books nor broker change."""
     try:
-        books = house.open()
+        books = house.open(may_bind=not dry_run)
         if not dry_run:
             house.mark_crashed()
         recovery, _blocks = house.recovery(dry_run=dry_run, wait=True)

@@ -18,6 +18,7 @@ from gambler_ai.errors import (
     DatabaseUnavailable,
     RateLimited,
     StoredStateUnsafe,
+    UsageError,
 )
 from gambler_ai.logs import get_logger
 from gambler_ai.storage import lease, schema
@@ -108,6 +109,7 @@ def open_books(
     endpoint: str,
     data_dir: Path,
     holder: lease.Holder,
+    may_bind: bool = True,
 ) -> OpenBooks:
     """Bind the account, take its lease, verify its chain, load its book. A crash anywhere leaves either nothing or a
     lease that the next start sees is held by a dead process."""
@@ -120,6 +122,11 @@ def open_books(
                 lease.held_message(known)
                 if known
                 else "another process uses this database; only one may trade with it. Stop that one first"
+            )
+        if not may_bind and find_account(database, label) is None:
+            raise UsageError(
+                f"no account is bound to {label!r} in this database yet, so there is nothing to compare; a dry run binds "
+                "none. Run it without --dry-run, or trade a session first"
             )
         crashpoint("account.before_bind")
         account = bind_account(database, label, at_broker.account_id, at_broker.number, endpoint, clock)

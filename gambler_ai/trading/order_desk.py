@@ -199,7 +199,7 @@ class OrderDesk:
         except (OutcomeUnknown, RateLimited) as error:
             crashpoint("order.after_send")
             if isinstance(error, RateLimited):
-                self.not_before = self._clock.monotonic() + (error.retry_after_s or 1.0)
+                self.not_before = self._clock.monotonic() + (error.retry_after_s or 2.0)
             return self._outcome(order, step(order, OrderStatus.IN_DOUBT, self._clock.now(), error=str(error)))
         crashpoint("order.after_send")
         if isinstance(answer, Accepted):

@@ -162,3 +162,8 @@ def test_execution_fields_are_set_on_executions_only() -> None:
     assert mapping.order_event({**data, "event": "canceled"}).execution_id is None
     bare = mapping.order_event({"event": "fill", "order": raw_order(filled_qty="10")})
     assert (bare.execution_id, bare.qty, bare.at) == (None, None, bare.order.updated_at)
+
+
+def test_the_parent_of_a_multi_leg_option_order_is_read_and_named_by_no_symbol() -> None:
+    raw = {**raw_order(), "order_class": "mleg", "symbol": "", "side": "", "legs": []}
+    assert mapping.broker_order(raw).symbol == ""

@@ -1,12 +1,14 @@
 """Maintenance without a session: what reconcile repairs, and how a halt comes and goes."""
 
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from gambler_ai.domain.orders import Order, OrderStatus
 from gambler_ai.domain.reconciliation import ACCOUNT, Action
-from gambler_ai.errors import HumanNeeded
+from gambler_ai.errors import HumanNeeded, UsageError
 from gambler_ai.face import status_of
 from gambler_ai.storage.reading import reading
 from gambler_ai.trading.emergency_stop import EmergencyStopFile
@@ -98,3 +100,12 @@ def test_status_shows_open_orders_that_are_not_ours_as_blocks(rig: Rig) -> None:
     with reading(rig.database_url, "default") as reader:
         blocks = status_of(reader, rig.folder, "default")["blocks"]
     assert {block["symbol"] for block in blocks} == {"AAA", "BBB"}
+
+
+def test_a_dry_run_binds_no_account(rig: Rig, tmp_path: Path) -> None:
+    rig.close()
+    rig.database_url = f"sqlite:///{tmp_path / 'fresh.db'}"
+    with pytest.raises(UsageError, match="a dry run binds none"):
+        reconcile(rig.opened_anew(), dry_run=True)
+    with closing(sqlite3.connect(tmp_path / "fresh.db")) as books:
+        assert books.execute("SELECT count(*) FROM accounts").fetchone() == (0,)
