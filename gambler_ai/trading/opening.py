@@ -125,8 +125,8 @@ def open_books(
             )
         if not may_bind and find_account(database, label) is None:
             raise UsageError(
-                f"no account is bound to {label!r} in this database yet, so there is nothing to compare; a dry run binds "
-                "none. Run it without --dry-run, or trade a session first"
+                f"no account is bound to {label!r} in this database yet, so there is nothing to compare; "
+                "a dry run binds none. Run it without --dry-run, or trade a session first"
             )
         crashpoint("account.before_bind")
         account = bind_account(database, label, at_broker.account_id, at_broker.number, endpoint, clock)
