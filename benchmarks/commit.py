@@ -74,8 +74,8 @@ class Desk:
         self.ledger = ledger(self.database, account_id, clock, Book(records), account.lease_token, account.head)
         if isinstance(self.ledger, RecordingLedger):
             self.ledger.record = []
-        stops = EmergencyStopFile.of(folder, "bench").reason
-        self.state = StateManager(self.ledger, records, Writes(self.database, account_id), clock, stops)
+        stop_file = EmergencyStopFile.of(folder, "bench")
+        self.state = StateManager(self.ledger, records, Writes(self.database, account_id), clock, stop_file)
         self.state.open_session(self.session)
         self._count = 0
 
