@@ -13,10 +13,11 @@ from typing import Any
 from gambler_ai.paper_exchange import matching, wire
 from gambler_ai.paper_exchange.account import Account, Balances, balances
 from gambler_ai.paper_exchange.assets import asset
-from gambler_ai.paper_exchange.book import ZERO, Book, Execution, Order
+from gambler_ai.paper_exchange.book import ZERO, Execution, Order
 from gambler_ai.paper_exchange.calendar import Session, Sessions, new_york_day
 from gambler_ai.paper_exchange.ids import Ids
 from gambler_ai.paper_exchange.market import Market, Quote
+from gambler_ai.paper_exchange.resting import RestingBook
 from gambler_ai.paper_exchange.rules import Refused, Ticket, admit, forbidden
 
 _SHORT_MARGIN = Decimal("1.03")
@@ -48,7 +49,7 @@ class Venue:
         self.last_stamp = now
         self.partial_fill_rate = partial_fill_rate
         self.session: Session | None = sessions.running(now)
-        self.book = Book()
+        self.book = RestingBook()
         self.accounts: dict[str, Account] = {}
         self.lab_quotes: dict[str, Quote] = {}
         self.changes = Changes()
@@ -193,7 +194,7 @@ class Venue:
             return
         for symbol in sorted(symbols & self.book.working.keys()):
             quote = self._fresh_quote(symbol, session)
-            for order in list(self.book.working[symbol].values()):
+            for order in self.book.reached(symbol, quote) if quote else ():
                 self._try(order, quote)
 
     def open_session(self, session: Session) -> None:
@@ -290,6 +291,7 @@ class Venue:
     def _changed(self, order: Order) -> datetime:
         order.updated_at = self.stamp()
         self.changes.orders[order.id] = order
+        self.book.reindex(order)
         return order.updated_at
 
     def _tell(self, order: Order, event: str, execution: Execution | None = None) -> None:
