@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from gambler_ai.paper_exchange.rules import Refused
+from gambler_ai.paper_exchange.book import Order
+from gambler_ai.paper_exchange.refusal import Refused
 
 BEFORE = frozenset({"reset_before", "hang_before", "status_before", "delay_before", "html_before"})
 AFTER = frozenset(
@@ -23,12 +24,17 @@ AFTER = frozenset(
     }
 )
 ON_FRAMES = frozenset({"ws_mute", "ws_drop", "ws_cut", "ws_duplicate", "ws_swap", "ws_null", "ws_unknown"})
+ON_ORDERS = frozenset({"partial_fill", "hold_cancel"})
+_ACTS = BEFORE | AFTER | ON_FRAMES | ON_ORDERS
 _MATCHERS = frozenset({"method", "path", "symbol", "event"})
 
 
 @dataclass(slots=True)
 class Rule:
-    """One rule. `times` counts down, None is for ever; `seconds` are wall time; `p` is the chance of each match."""
+    """One rule. `times` counts down, None is for ever; `seconds` are wall time; `p` is the chance of each match.
+
+    For orders `seconds` are exchange time, and `qty` is how many shares one partial fill has.
+    """
 
     id: int
     match: dict[str, str]
@@ -37,11 +43,13 @@ class Rule:
     times: int | None
     seconds: float | None
     code: int | None
+    qty: Decimal | None = None
 
     def describe(self) -> dict[str, Any]:
         """As the lab shows it."""
         shown = {"id": self.id, "match": self.match, "act": self.act, "p": float(self.p), "times": self.times}
-        return {**shown, "seconds": self.seconds, "code": self.code}
+        qty = None if self.qty is None else str(self.qty)
+        return {**shown, "seconds": self.seconds, "code": self.code, "qty": qty}
 
 
 class Faults:
@@ -60,8 +68,8 @@ class Faults:
     def add(self, fields: dict[str, Any]) -> Rule:
         """Read and add a rule; Refused (422) when it makes no sense."""
         act, match = fields.get("act"), fields.get("match") or {}
-        if act not in BEFORE | AFTER | ON_FRAMES:
-            raise Refused(422, None, f"unknown act {act!r}; known: {', '.join(sorted(BEFORE | AFTER | ON_FRAMES))}")
+        if act not in _ACTS:
+            raise Refused(422, None, f"unknown act {act!r}; known: {', '.join(sorted(_ACTS))}")
         if not isinstance(match, dict) or not match.keys() <= _MATCHERS:
             raise Refused(422, None, f"match takes {', '.join(sorted(_MATCHERS))}")
         try:
@@ -70,12 +78,13 @@ class Faults:
             times = None if fields.get("times") is None else int(fields["times"])
             seconds = None if fields.get("seconds") is None else float(fields["seconds"])
             code = None if fields.get("code") is None else int(fields["code"])
+            qty = None if fields.get("qty") is None else Decimal(str(fields["qty"]))
         except (ValueError, ArithmeticError, re.error) as broken:
             raise Refused(422, None, f"malformed rule: {broken}") from broken
         if act.startswith("delay") and seconds is None:
             raise Refused(422, None, f"{act} wants seconds")
         self._count += 1
-        rule = Rule(self._count, {k: str(v) for k, v in match.items()}, act, p, times, seconds, code)
+        rule = Rule(self._count, {k: str(v) for k, v in match.items()}, act, p, times, seconds, code, qty)
         self._rules.append(rule)
         return rule
 
@@ -92,6 +101,10 @@ class Faults:
     def on_frame(self, path: str, event: str, symbol: str | None) -> Rule | None:
         """The fault of a websocket frame, if any; uses the rule up by one."""
         return self._take(ON_FRAMES, {"path": path, "event": event, "symbol": symbol}) if self._rules else None
+
+    def on_order(self, act: str, order: Order) -> Rule | None:
+        """The fault of an order, if any; uses the rule up by one."""
+        return self._take(frozenset({act}), {"symbol": order.symbol}) if self._rules else None
 
     def _take(self, acts: frozenset[str], facts: dict[str, str | None]) -> Rule | None:
         for rule in self._rules:

@@ -30,8 +30,9 @@ class Keyring:
 
     def retire(self, account: Account, keys_die: bool) -> None:
         """End an account; its key is dead, or opens a new account with a new id on next use."""
-        for order in list(self._venue.book.open_orders(account.id)):
-            self._venue.cancel(order)
+        for order in list(self._venue.book.alive(account.id)):
+            if order.is_alive:
+                self._venue.end(order, "canceled")
         account.closed = True
         self._venue.changes.accounts[account.id] = account
         self._by_key.pop(account.key, None)
@@ -43,7 +44,7 @@ class Keyring:
         generation = sum(account.key == key for account in venue.accounts.values())
         account_id = venue.ids.fixed_uuid("account", f"{key}:{generation}" if generation else key)
         number = "PA3" + account_id.replace("-", "")[:9].upper()
-        account = Account(account_id, key, _hash(secret), number, venue.now)
+        account = Account(account_id, key, _hash(secret), number, venue.now, multiplier=venue.switches.multiplier)
         venue.accounts[account_id] = account
         venue.changes.accounts[account_id] = account
         self._by_key[key] = account

@@ -10,14 +10,15 @@ from hmac import compare_digest
 from typing import Any
 
 from gambler_ai.errors import UsageError
-from gambler_ai.paper_exchange import wire
+from gambler_ai.paper_exchange import lab_trading, wire
 from gambler_ai.paper_exchange.account import Account
 from gambler_ai.paper_exchange.api import Answer
 from gambler_ai.paper_exchange.driver import Driver
 from gambler_ai.paper_exchange.exchange import Exchange
 from gambler_ai.paper_exchange.faults import Faults
 from gambler_ai.paper_exchange.market import CENT, Quote
-from gambler_ai.paper_exchange.rules import Refused, read_body, read_ticket
+from gambler_ai.paper_exchange.refusal import Refused, read_body
+from gambler_ai.paper_exchange.tickets import read_ticket
 
 Fields = dict[str, Any]
 
@@ -36,6 +37,9 @@ class Lab:
             ("POST", "price"): self._price,
             ("POST", "orders"): self._order,
             ("POST", "account"): self._account,
+            ("GET", "switches"): lambda fields: lab_trading.set_switches(exchange, {}),
+            ("POST", "switches"): lambda fields: lab_trading.set_switches(exchange, fields),
+            ("POST", "corporate-action"): lambda fields: lab_trading.corporate_action(exchange, fields),
             ("GET", "faults"): lambda fields: [rule.describe() for rule in self._faults.rules],
             ("POST", "faults"): lambda fields: self._faults.add(fields).describe(),
             ("DELETE", "faults"): self._remove_faults,

@@ -69,6 +69,8 @@ class Resting:
 
 
 def _place(order: Order) -> tuple[tuple[str, str], object]:
+    if order.time_in_force in ("ioc", "fok", "opg"):
+        return _UNPRICED, None
     if order.type in ("stop", "stop_limit") and not order.triggered:
         return (order.side, "stop"), order.stop_price
     price = None if order.type == "trailing_stop" else matching.worst_price(order)
@@ -81,17 +83,9 @@ class RestingBook(Book):
 
     resting: dict[str, Resting] = field(default_factory=dict)
 
-    def add(self, order: Order) -> None:
-        Book.add(self, order)
-        self.reindex(order)
-
-    def settle(self, order: Order) -> None:
-        Book.settle(self, order)
-        self.reindex(order)
-
-    def reindex(self, order: Order) -> None:
-        """Look at an order again: its price, trigger or state may have changed."""
-        if order.is_open:
+    def index(self, order: Order) -> None:
+        Book.index(self, order)
+        if order.is_alive and order.active:
             self.resting.setdefault(order.symbol, Resting()).put(order)
         elif order.symbol in self.resting:
             self.resting[order.symbol].drop(order)

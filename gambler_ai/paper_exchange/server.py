@@ -106,6 +106,7 @@ async def _run(exchange: Exchange, options: ServeOptions, listener: socket.socke
     driver = Driver(exchange, pacing, options.speed, options.night)
     pacing.changed = driver.wake
     faults = Faults(lambda: exchange.venue.ids.chance("fault"))
+    exchange.venue.fault = faults.on_order
     app = App(exchange, driver, pacing, faults, Lab(exchange, driver, faults, token))
     server = _Server(
         uvicorn.Config(

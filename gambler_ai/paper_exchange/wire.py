@@ -51,47 +51,64 @@ def dump(body: Any) -> str:
     return json.dumps(body, separators=(",", ":"))
 
 
-def order(order: Order) -> dict[str, Any]:
+def order(shown: Order, legs: list[Order] | None = None) -> dict[str, Any]:
     """Section 3.1. `filled_avg_price` is rounded to nine decimals."""
-    average = None if not order.filled_qty else (order.filled_cost / order.filled_qty).quantize(_NINE)
+    average = None if not shown.filled_qty else (shown.filled_cost / shown.filled_qty).quantize(_NINE)
     return {
-        "id": order.id,
-        "client_order_id": order.client_order_id,
-        "created_at": stamp(order.created_at),
-        "updated_at": stamp(order.updated_at),
-        "submitted_at": stamp(order.submitted_at),
-        "filled_at": maybe_stamp(order.filled_at),
-        "expired_at": maybe_stamp(order.expired_at),
-        "expires_at": stamp(order.expires_at),
-        "canceled_at": maybe_stamp(order.canceled_at),
-        "failed_at": maybe_stamp(order.failed_at),
-        "replaced_at": None,
-        "replaced_by": None,
-        "replaces": None,
-        "asset_id": asset(order.symbol).id,
-        "symbol": order.symbol,
+        "id": shown.id,
+        "client_order_id": shown.client_order_id,
+        "created_at": stamp(shown.created_at),
+        "updated_at": stamp(shown.updated_at),
+        "submitted_at": stamp(shown.submitted_at),
+        "filled_at": maybe_stamp(shown.filled_at),
+        "expired_at": maybe_stamp(shown.expired_at),
+        "expires_at": stamp(shown.expires_at),
+        "canceled_at": maybe_stamp(shown.canceled_at),
+        "failed_at": maybe_stamp(shown.failed_at),
+        "replaced_at": maybe_stamp(shown.replaced_at),
+        "replaced_by": shown.replaced_by if shown.status == "replaced" else None,
+        "replaces": shown.replaces,
+        "asset_id": asset(shown.symbol).id,
+        "symbol": shown.symbol,
         "asset_class": "us_equity",
-        "notional": maybe(order.notional),
-        "qty": maybe(order.qty),
-        "filled_qty": number(order.filled_qty),
+        "notional": maybe(shown.notional),
+        "qty": maybe(shown.qty),
+        "filled_qty": number(shown.filled_qty),
         "filled_avg_price": maybe(average),
-        "order_class": "",
-        "order_type": order.type,
-        "type": order.type,
-        "side": order.side,
-        "position_intent": order.position_intent,
-        "time_in_force": order.time_in_force,
-        "limit_price": maybe(order.limit_price),
-        "stop_price": maybe(order.stop_price),
-        "status": order.status,
-        "extended_hours": order.extended_hours,
-        "legs": None,
-        "trail_percent": None,
-        "trail_price": None,
-        "hwm": None,
+        "order_class": shown.order_class,
+        "order_type": shown.type,
+        "type": shown.type,
+        "side": shown.side,
+        "position_intent": shown.position_intent,
+        "time_in_force": shown.time_in_force,
+        "limit_price": maybe(shown.limit_price),
+        "stop_price": maybe(shown.stop_price),
+        "status": shown.status,
+        "extended_hours": shown.extended_hours,
+        "legs": None if legs is None else [order(leg) for leg in legs],
+        "trail_percent": maybe(shown.trail_percent),
+        "trail_price": maybe(shown.trail_price),
+        "hwm": maybe(shown.hwm),
         "subtag": None,
-        "source": order.source,
+        "source": shown.source,
     }
+
+
+def trade_update(
+    shown: Order, event: str, event_id: str, execution_id: str, execution: Execution | None
+) -> dict[str, Any]:
+    """Section 3.9: what the stream says of an order. Without an execution, no price and no quantity."""
+    at = stamp(shown.updated_at)
+    data: dict[str, Any] = {"event": event, "event_id": event_id, "at": at, "timestamp": at}
+    if event != "accepted":
+        data["execution_id"] = execution_id
+    if execution:
+        data |= {
+            "price": number(execution.price),
+            "qty": number(execution.qty),
+            "position_qty": number(execution.position_qty),
+        }
+    return {"stream": "trade_updates", "data": {**data, "order": order(shown)}}
 
 
 def position(symbol: str, held: Position, price: Decimal, before: Decimal, held_for_orders: Decimal) -> dict[str, Any]:
@@ -122,9 +139,10 @@ def position(symbol: str, held: Position, price: Decimal, before: Decimal, held_
     }
 
 
-def account(account: Account, sums: Balances, balance_day: str) -> dict[str, Any]:
-    """Section 3.3, without the pattern-day-trader fields that left the API on 2026-07-06."""
-    return {
+def account(account: Account, sums: Balances, balance_day: str, legacy: bool = False) -> dict[str, Any]:
+    """Section 3.3; with `legacy` the pattern-day-trader fields that left the API on 2026-07-06."""
+    retired = {"pattern_day_trader": False, "daytrade_count": 0, "daytrading_buying_power": number(sums.buying_power)}
+    return (retired if legacy else {}) | {
         "id": account.id,
         "account_number": account.number,
         "status": "ACTIVE",
@@ -146,15 +164,15 @@ def account(account: Account, sums: Balances, balance_day: str) -> dict[str, Any
         "maintenance_margin": number(sums.maintenance_margin),
         "last_maintenance_margin": number(account.last_maintenance),
         "sma": "0",
-        "multiplier": str(account.multiplier),
-        "shorting_enabled": True,
+        "multiplier": str(account.margin),
+        "shorting_enabled": account.margin > 1 and not account.configurations["no_shorting"],
         "accrued_fees": "0",
         "pending_reg_taf_fees": "0",
         "intraday_adjustments": "0",
         "trading_blocked": account.trading_blocked,
         "transfers_blocked": False,
         "account_blocked": account.account_blocked,
-        "trade_suspended_by_user": False,
+        "trade_suspended_by_user": account.configurations["suspend_trade"],
         "balance_asof": balance_day,
         "created_at": stamp(account.created_at),
     }

@@ -27,7 +27,7 @@ def looked_at(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
 
 def rest_many(desk: Desk, number: int, symbol: str = "AAA") -> None:
     for index in range(number):
-        desk.order(symbol=symbol, qty="0.01", type="limit", limit_price=f"{10 + index % 1000 / 100:.2f}")
+        desk.order(symbol=symbol, qty="0.1", type="limit", limit_price=f"{10 + index % 1000 / 100:.2f}")
 
 
 def test_ten_thousand_resting_orders_cost_a_quote_nothing(desk: Desk, looked_at: list[str]) -> None:
