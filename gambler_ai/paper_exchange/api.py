@@ -256,8 +256,10 @@ _ROUTES = _routes(
     ("GET", r"/v2/calendar", _calendar),
     ("GET", r"/v2/assets", _assets),
     ("GET", r"/v2/assets/(.+)", _asset),
-    ("GET", r"/v2/stocks/bars", _data(data_api.bars)),
+    ("GET", r"/v2/stocks/(bars|quotes|trades)", _data(data_api.history)),
+    ("GET", r"/v2/stocks/snapshots", _data(data_api.snapshots)),
     ("GET", r"/v2/stocks/(bars|quotes|trades)/latest", _data(data_api.latest)),
-    ("GET", r"/v2/stocks/([^/]+)/bars", _data(data_api.symbol_bars)),
+    ("GET", r"/v2/stocks/([^/]+)/snapshot", _data(data_api.symbol_snapshot)),
+    ("GET", r"/v2/stocks/([^/]+)/(bars|quotes|trades)", _data(data_api.symbol_history)),
     ("GET", r"/v2/stocks/([^/]+)/(bars|quotes|trades)/latest", _data(data_api.symbol_latest)),
 )

@@ -4,7 +4,7 @@ Trading amounts are decimal strings without padding, market data are JSON number
 """
 
 import json
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -13,9 +13,11 @@ from gambler_ai.paper_exchange.assets import Asset, asset
 from gambler_ai.paper_exchange.book import ZERO, Execution, Order
 from gambler_ai.paper_exchange.calendar import NEW_YORK, Session, Sessions
 from gambler_ai.paper_exchange.market import Bar, Quote
+from gambler_ai.paper_exchange.ticks import Trade
 
 _NINE = Decimal("0.000000001")
 _TEN = Decimal("0.0000000001")
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def number(value: Decimal) -> str:
@@ -277,6 +279,12 @@ def quote(quote: Quote) -> dict[str, Any]:
 
 
 def trade(quote: Quote) -> dict[str, Any]:
-    """Section 10: the last trade, as far as bars tell. Its id grows with time."""
-    micros = (quote.at - datetime(1970, 1, 1, tzinfo=quote.at.tzinfo)) // timedelta(microseconds=1)
-    return {"t": stamp(quote.at), "x": "V", "p": float(quote.last), "s": 100, "i": micros, "c": ["@"], "z": "C"}
+    """Section 10: the last trade of a quote that comes without a bar."""
+    return bar_trade(Trade(quote.symbol, quote.at, quote.last, 100))
+
+
+def bar_trade(trade: Trade) -> dict[str, Any]:
+    """Section 10: a trade. Its id grows with time."""
+    micros = (trade.at - _EPOCH) // timedelta(microseconds=1)
+    size, price = trade.size, float(trade.price)
+    return {"t": stamp(trade.at), "x": "V", "p": price, "s": size, "i": micros, "c": ["@"], "z": "C"}
