@@ -17,7 +17,7 @@ from gambler_ai.paper_exchange.data_query import (
 )
 from gambler_ai.paper_exchange.market import Quote
 from gambler_ai.paper_exchange.queries import Query
-from gambler_ai.paper_exchange.rules import Refused
+from gambler_ai.paper_exchange.refusal import Refused
 from gambler_ai.paper_exchange.timeframes import Grouping, days, grouping
 from gambler_ai.paper_exchange.venue import Venue
 

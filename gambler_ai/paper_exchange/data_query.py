@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 
 from gambler_ai.paper_exchange.queries import Query, start_of_day, words
-from gambler_ai.paper_exchange.rules import Refused
+from gambler_ai.paper_exchange.refusal import Refused
 
 _LARGEST_PAGE = 10_000
 _SYMBOL = re.compile(r"[A-Z0-9][A-Z0-9./]*")
