@@ -18,6 +18,8 @@ def filled(venue: Floor, order: Order) -> None:
         if not done:
             sibling.qty = sibling.target = order.remaining
             venue.changed(sibling)
+        elif not sibling.active:
+            continue
         elif venue.switches.both_exits_fill and not sibling.triggered:
             sibling.held_qty, sibling.triggered = sibling.qty or ZERO, True
             quote = venue.quote(sibling.symbol)
@@ -46,7 +48,7 @@ def stop_fires(venue: Floor, order: Order) -> Order:
     """A stop is elected: its sibling is taken off and its shares are now held for the stop. Returns what fills."""
     order.triggered = True
     venue.changed(order)
-    for sibling in venue.book.members(order):
+    for sibling in [one for one in venue.book.members(order) if one.active]:
         if venue.switches.both_exits_fill and sibling.limit_price is not None:
             order.triggered = False
             venue.fill(sibling, sibling.remaining or ZERO, sibling.limit_price)

@@ -66,7 +66,7 @@ def change_order(venue: Floor, account: Account, old: Order, fields: dict[str, A
 def decided(venue: Floor, old: Order) -> None:
     """The end of pending_replace: the new order takes over, or is rejected and the old one works on."""
     new = venue.book.by_id[old.replaced_by or ""]
-    if venue.switches.replace == "reject":
+    if venue.switches.replace == "reject" or not new.is_alive:
         venue.resume(old)
         _reject(venue, old, new)
     else:
@@ -102,8 +102,10 @@ def _complete(venue: Floor, old: Order, new: Order) -> None:
     venue.end(old, "replaced", alone=True)
     new.active, new.covered = True, ZERO
     if new.role == "entry":
+        entries = [one for one in venue.book.groups[new.group or ""] if one.role == "entry"]
+        entered = sum((one.filled_qty for one in entries), ZERO)
         for leg in venue.book.members(new):
-            leg.qty = leg.target = new.qty
+            leg.qty = leg.target = entered + (new.qty or ZERO)
             venue.changed(leg)
     if new.status == "held":
         venue.changed(new)
