@@ -94,7 +94,8 @@ class Flow:
             }
             if group == "oto":
                 exits.pop(draw.choice(("take_profit", "stop_loss")))
-            plain = {
+            plain = {"trail_price": None, "trail_percent": None, "stop_price": None}
+            order["qty"] = draw.choice(("1", "7", "20"))
                 "trail_price": None,
                 "trail_percent": None,
                 "stop_price": None,
