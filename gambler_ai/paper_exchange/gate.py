@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 from gambler_ai.errors import UsageError
@@ -35,7 +36,7 @@ class Limits:
         for name, value in wanted.items():
             if name not in kinds:
                 raise UsageError(f"no limit {name!r}; there are {', '.join(kinds)}")
-            number = isinstance(value, int | float) and not isinstance(value, bool)
+            number = isinstance(value, int | float | Decimal) and not isinstance(value, bool)
             sound = isinstance(value, bool) if kinds[name] is bool else number and 0 <= value < 1e9
             if not sound:
                 raise UsageError(f"limit {name}: want {'true or false' if kinds[name] is bool else 'a number from 0'}")
