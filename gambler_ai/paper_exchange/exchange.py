@@ -64,6 +64,20 @@ class Exchange:
             store.close()
             raise UsageError(f"{state} belongs to market {meta['market']}, not {market.spec}; use another state file")
         meta = meta or {"market": market.spec, "seed": str(seed)}
+        return cls._continued(store, meta, market, start, wall, partial_fill_rate, keys, switches)
+
+    @classmethod
+    def _continued(
+        cls,
+        store: Store,
+        meta: dict[str, str],
+        market: Market,
+        start: datetime,
+        wall: Callable[[], datetime],
+        partial_fill_rate: float | Decimal,
+        keys: dict[str, str] | None,
+        switches: dict[str, Any] | None = None,
+    ) -> "Exchange":
         stored = json.loads(meta.get("moment", "{}"))
         now = datetime.fromisoformat(stored["now"]) if stored else start.astimezone(UTC)
         ids = Ids(int(meta["seed"]), stored.get("counters"))
@@ -212,6 +226,34 @@ class Exchange:
         )
         venue.changes, self._requests, self._stored_now = Changes(), [], venue.now
         self._audience.flush()
+
+    def twin(self) -> "Exchange":
+        """This exchange as it stands, in memory, on the same market: what a stale answer is read from."""
+        store = Store(":memory:")
+        self.copy_to(store)
+        venue = self.venue
+        return Exchange._continued(
+            store, store.meta(), venue.market, venue.now, self._wall, venue.partial_fill_rate, self.keyring.allowed
+        )
+
+    def copy_to(self, store: Store) -> None:
+        """Store everything, and the same in another store."""
+        self.commit()
+        self._store.copy_to(store)
+
+    def restore(self, store: Store) -> None:
+        """Become what was copied. Listeners stay; times and ids go on from there. UsageError for another market."""
+        if store.meta().get("market") != self.venue.market.spec:
+            raise UsageError("this snapshot is of another market")
+        store.copy_to(self._store)
+        old, meta = self.venue, self._store.meta()
+        restored = Exchange._continued(
+            self._store, meta, old.market, old.now, self._wall, old.partial_fill_rate, self.keyring.allowed
+        )
+        self.venue, self.keyring = restored.venue, restored.keyring
+        self.venue.tell, self.venue.fault = self._audience.tell, old.fault
+        self._requests = []
+        self.commit()
 
     def close(self) -> None:
         """Store and let go of the file."""

@@ -1,11 +1,13 @@
 """Fault rules: which requests and frames go wrong, and how. Pure bookkeeping; the transport does the harm."""
 
 import re
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
+from gambler_ai.paper_exchange.api import Answer
 from gambler_ai.paper_exchange.book import Order
 from gambler_ai.paper_exchange.refusal import Refused
 
@@ -23,16 +25,35 @@ AFTER = frozenset(
         "duplicate",
     }
 )
-ON_FRAMES = frozenset({"ws_mute", "ws_drop", "ws_cut", "ws_duplicate", "ws_swap", "ws_null", "ws_unknown"})
+INSTEAD = frozenset({"stale"})
+ON_REQUESTS = BEFORE | AFTER | INSTEAD
+ON_FRAMES = frozenset(
+    {
+        "ws_mute",
+        "ws_drop",
+        "ws_cut",
+        "ws_delay",
+        "ws_duplicate",
+        "ws_swap",
+        "ws_null",
+        "ws_unknown",
+        "ws_status",
+        "ws_bare",
+    }
+)
 ON_ORDERS = frozenset({"partial_fill", "hold_cancel"})
-_ACTS = BEFORE | AFTER | ON_FRAMES | ON_ORDERS
+_ACTS = ON_REQUESTS | ON_FRAMES | ON_ORDERS
 _MATCHERS = frozenset({"method", "path", "symbol", "event"})
+
+
+Past = Callable[[str, str, dict[str, str], bytes, str, str], Answer]
 
 
 @dataclass(slots=True)
 class Rule:
     """One rule. `times` counts down, None is for ever; `seconds` are wall time; `p` is the chance of each match.
 
+    A stale rule answers from the `past` until it ends by itself.
     For orders `seconds` are exchange time, and `qty` is how many shares one partial fill has.
     """
 
@@ -43,6 +64,8 @@ class Rule:
     times: int | None
     seconds: float | None
     code: int | None
+    until: float | None = None
+    past: Past | None = None
     qty: Decimal | None = None
 
     def describe(self) -> dict[str, Any]:
@@ -55,14 +78,16 @@ class Rule:
 class Faults:
     """The rules in force, oldest first; the first that matches acts. They end with the process."""
 
-    def __init__(self, chance: Callable[[], Decimal]) -> None:
+    def __init__(self, chance: Callable[[], Decimal], now: Callable[[], float] = time.monotonic) -> None:
         self._chance = chance
+        self._now = now
         self._rules: list[Rule] = []
         self._count = 0
 
     @property
     def rules(self) -> list[Rule]:
         """The rules still in force."""
+        self._forget_ended()
         return list(self._rules)
 
     def add(self, fields: dict[str, Any]) -> Rule:
@@ -81,10 +106,10 @@ class Faults:
             qty = None if fields.get("qty") is None else Decimal(str(fields["qty"]))
         except (ValueError, ArithmeticError, re.error) as broken:
             raise Refused(422, None, f"malformed rule: {broken}") from broken
-        if act.startswith("delay") and seconds is None:
+        if (act.startswith("delay") or act in ("ws_delay", "stale")) and seconds is None:
             raise Refused(422, None, f"{act} wants seconds")
         self._count += 1
-        rule = Rule(self._count, {k: str(v) for k, v in match.items()}, act, p, times, seconds, code, qty)
+        rule = Rule(self._count, {k: str(v) for k, v in match.items()}, act, p, times, seconds, code, qty=qty)
         self._rules.append(rule)
         return rule
 
@@ -96,7 +121,7 @@ class Faults:
 
     def on_request(self, method: str, path: str, symbol: str | None) -> Rule | None:
         """The fault of a request, if any; uses the rule up by one."""
-        return self._take(BEFORE | AFTER, {"method": method, "path": path, "symbol": symbol}) if self._rules else None
+        return self._take(ON_REQUESTS, {"method": method, "path": path, "symbol": symbol}) if self._rules else None
 
     def on_frame(self, path: str, event: str, symbol: str | None) -> Rule | None:
         """The fault of a websocket frame, if any; uses the rule up by one."""
@@ -106,7 +131,12 @@ class Faults:
         """The fault of an order, if any; uses the rule up by one."""
         return self._take(frozenset({act}), {"symbol": order.symbol}) if self._rules else None
 
+    def _forget_ended(self) -> None:
+        now = self._now()
+        self._rules = [rule for rule in self._rules if rule.until is None or now < rule.until]
+
     def _take(self, acts: frozenset[str], facts: dict[str, str | None]) -> Rule | None:
+        self._forget_ended()
         for rule in self._rules:
             if rule.act in acts and all(_fits(name, want, facts) for name, want in rule.match.items()):
                 if rule.p < 1 and self._chance() >= rule.p:

@@ -15,7 +15,7 @@ class Keyring:
 
     def __init__(self, venue: Venue, allowed: dict[str, str] | None, dead: set[str]) -> None:
         self._venue = venue
-        self._allowed = allowed
+        self.allowed = allowed
         self._by_key = {account.key: account for account in venue.accounts.values() if not account.closed}
         self.dead = dead
 
@@ -23,7 +23,7 @@ class Keyring:
         """The account of a pair, opened on first use; None when the pair is refused."""
         if not key or not secret or key in self.dead:
             return None
-        if self._allowed is not None and self._allowed.get(key) != secret:
+        if self.allowed is not None and self.allowed.get(key) != secret:
             return None
         account = self._by_key.get(key) or self._open(key, secret)
         return account if compare_digest(account.secret_hash, _hash(secret)) else None

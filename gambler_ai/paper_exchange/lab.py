@@ -16,8 +16,10 @@ from gambler_ai.paper_exchange.api import Answer
 from gambler_ai.paper_exchange.driver import Driver
 from gambler_ai.paper_exchange.exchange import Exchange
 from gambler_ai.paper_exchange.faults import Faults
+from gambler_ai.paper_exchange.gate import Gate
 from gambler_ai.paper_exchange.market import CENT, Quote
 from gambler_ai.paper_exchange.refusal import Refused, read_body
+from gambler_ai.paper_exchange.shelf import Shelf
 from gambler_ai.paper_exchange.tickets import read_ticket
 
 Fields = dict[str, Any]
@@ -26,8 +28,12 @@ Fields = dict[str, Any]
 class Lab:
     """Answers `/_lab` paths. `token` None closes the lab."""
 
-    def __init__(self, exchange: Exchange, driver: Driver, faults: Faults, token: str | None) -> None:
+    def __init__(
+        self, exchange: Exchange, driver: Driver, faults: Faults, token: str | None, gate: Gate, shelf: Shelf
+    ) -> None:
         self._exchange = exchange
+        self._limits = gate.limits
+        self._shelf = shelf
         self._driver = driver
         self._faults = faults
         self._token = token
@@ -41,9 +47,13 @@ class Lab:
             ("POST", "switches"): lambda fields: lab_trading.set_switches(exchange, fields),
             ("POST", "corporate-action"): lambda fields: lab_trading.corporate_action(exchange, fields),
             ("GET", "faults"): lambda fields: [rule.describe() for rule in self._faults.rules],
-            ("POST", "faults"): lambda fields: self._faults.add(fields).describe(),
+            ("POST", "faults"): self._add_fault,
             ("DELETE", "faults"): self._remove_faults,
             ("GET", "truth"): self._truth,
+            ("GET", "limits"): lambda fields: self._limits.show(),
+            ("POST", "limits"): self._set_limits,
+            ("POST", "snapshot"): self._snapshot,
+            ("POST", "restore"): self._restore,
         }
 
     def answer(self, method: str, path: str, query: dict[str, str], body: bytes, token: str | None) -> Answer:
@@ -127,6 +137,27 @@ class Lab:
             "blocked": account.trading_blocked,
             "closed": account.closed,
         }
+
+    def _add_fault(self, fields: Fields) -> Fields:
+        rule = self._faults.add(fields)
+        if rule.act == "stale":
+            self._driver.catch_up()
+            rule.past = self._exchange.twin().request
+        return rule.describe()
+
+    def _set_limits(self, fields: Fields) -> Fields:
+        self._limits.set(fields)
+        return self._limits.show()
+
+    def _snapshot(self, fields: Fields) -> Fields:
+        self._driver.catch_up()
+        name = self._shelf.put(str(fields.get("name", "snapshot")), self._exchange)
+        return {"name": name, "now": wire.stamp(self._exchange.now)}
+
+    def _restore(self, fields: Fields) -> Fields:
+        self._shelf.take(str(fields.get("name", "snapshot")), self._exchange)
+        self._driver.moved()
+        return self._clock({})
 
     def _remove_faults(self, fields: Fields) -> Fields:
         return {"removed": self._faults.remove(int(fields["id"]) if "id" in fields else None)}

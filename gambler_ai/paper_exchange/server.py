@@ -23,9 +23,11 @@ from gambler_ai.paper_exchange.driver import Driver, read_speed
 from gambler_ai.paper_exchange.exchange import Exchange
 from gambler_ai.paper_exchange.faults import Faults
 from gambler_ai.paper_exchange.files import write_atomically
+from gambler_ai.paper_exchange.gate import Gate
 from gambler_ai.paper_exchange.lab import Lab
 from gambler_ai.paper_exchange.market import Market, open_market
 from gambler_ai.paper_exchange.pacing import Pacing
+from gambler_ai.paper_exchange.shelf import Shelf
 from gambler_ai.paper_exchange.tape import Tape
 from gambler_ai.paper_exchange.transport import KnownProtocol
 
@@ -107,7 +109,9 @@ async def _run(exchange: Exchange, options: ServeOptions, listener: socket.socke
     pacing.changed = driver.wake
     faults = Faults(lambda: exchange.venue.ids.chance("fault"))
     exchange.venue.fault = faults.on_order
-    app = App(exchange, driver, pacing, faults, Lab(exchange, driver, faults, token))
+    gate = Gate()
+    lab = Lab(exchange, driver, faults, token, gate, Shelf(options.state))
+    app = App(exchange, driver, pacing, faults, lab, gate)
     server = _Server(
         uvicorn.Config(
             app,

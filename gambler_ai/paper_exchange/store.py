@@ -130,6 +130,10 @@ class Store:
             )
         run.execute("COMMIT")
 
+    def copy_to(self, other: "Store") -> None:
+        """Make another store's content this one's."""
+        self._db.backup(other._db)
+
     def close(self) -> None:
         """Give the file back."""
         self._db.close()

@@ -81,6 +81,14 @@ def days(venue: Venue, symbol: str, start: datetime, end: datetime) -> Iterator[
             yield _join(left, regular[-1].end, regular)
 
 
+def day_so_far(venue: Venue, symbol: str, at: datetime) -> Bar | None:
+    """The day's bar as it stands at a moment; None outside a session's bars."""
+    session = venue.sessions.on(new_york_day(at))
+    bars = venue.market.bars(symbol, session.open, at, at) if session else []
+    regular = [bar for bar in bars if session and bar.start < session.close]
+    return _join(start_of_day(at), at, regular) if regular else None
+
+
 def _spans(first_day: Callable[[date], date]) -> Grouping:
     """Day bars joined by the first day of their week or month."""
 
