@@ -96,11 +96,6 @@ class Flow:
                 exits.pop(draw.choice(("take_profit", "stop_loss")))
             plain = {"trail_price": None, "trail_percent": None, "stop_price": None}
             order["qty"] = draw.choice(("1", "7", "20"))
-                "trail_price": None,
-                "trail_percent": None,
-                "stop_price": None,
-                "qty": draw.choice(("1", "7", "20")),
-            }
             kinds = {"type": "limit", "limit_price": None if group == "oco" else "80"}
             if group != "oco" and draw.random() < 0.4:
                 kinds = {"type": "market", "limit_price": None}
