@@ -84,7 +84,7 @@ def fired(venue: Floor, stop: Order) -> Order:
     """An elected stop leg as an order of its own: market, or limit for a stop-limit leg."""
     new = _successor(venue, stop, Change(None, None, None, None, None, None))
     new.type = "market" if stop.type == "stop" else "limit"
-    new.stop_price, new.held_qty = None, stop.qty or ZERO
+    new.status, new.stop_price, new.held_qty = "pending_new", None, stop.qty or ZERO
     venue.book.add(new)
     _complete(venue, stop, new)
     return new

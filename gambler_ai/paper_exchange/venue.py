@@ -160,7 +160,7 @@ class Venue:
         """An order ends unfilled: canceled, expired, rejected or replaced; its group with it, unless `alone`."""
         if not order.is_alive:
             return
-        told = order.status != "held" or self.switches.emit_held_cancel
+        told = order.status != "held" or status == "replaced" or self.switches.emit_held_cancel
         order.status, order.due = status, None
         setattr(order, _ENDED_AT[status], self.changed(order))
         if told:
