@@ -110,6 +110,8 @@ class Faults:
             raise Refused(422, None, f"{act} wants seconds")
         self._count += 1
         rule = Rule(self._count, {k: str(v) for k, v in match.items()}, act, p, times, seconds, code, qty=qty)
+        if act in INSTEAD and seconds is not None:
+            rule.until = self._now() + seconds
         self._rules.append(rule)
         return rule
 
