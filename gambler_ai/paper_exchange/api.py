@@ -113,16 +113,15 @@ def _calendar(call: Call) -> Result:
 
 
 def _assets(call: Call) -> Result:
-    status, kind = call.query.get("status") or "active", call.query.get("asset_class") or "us_equity"
-    place = call.query.get("exchange")
-    found = [asset(symbol) for symbol in call.venue.market.symbols]
-    if status not in ("active", "all") or kind != "us_equity":
+    if (call.query.get("asset_class") or "us_equity") != "us_equity":
         return 200, []
-    return 200, [wire.asset_object(one) for one in found if not place or one.exchange == place]
+    found = [wire.asset_object(asset(symbol), call.venue.switches) for symbol in call.venue.market.symbols]
+    asked = {name: call.query.get(name) for name in ("status", "exchange")}
+    return 200, [one for one in found if all(value in (None, "", "all", one[name]) for name, value in asked.items())]
 
 
 def _asset(call: Call) -> Result:
-    return 200, wire.asset_object(asset(_symbol(call, "asset not found for")))
+    return 200, wire.asset_object(asset(_symbol(call, "asset not found for")), call.venue.switches)
 
 
 def _symbol(call: Call, refusal: str) -> str:

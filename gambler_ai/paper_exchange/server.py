@@ -43,7 +43,8 @@ class ServeOptions:
     `port` 0 takes a free one, announced as JSON {"port", "pid"} in `port_file` and to `ready`. `state` is a
     file or ":memory:". `start` None means the first session open a tape has, or the next one after the wall
     clock. `speed` is a factor, max, paced or manual. `idle_exit_s` ends the server after that many wall
-    seconds without request or socket. `keys` maps the only accepted keys to secrets.
+    seconds without request or socket. `keys` maps the only accepted keys to secrets,
+    `switches` the names of `switches.Switches` to values.
     """
 
     port: int = 0
@@ -57,6 +58,7 @@ class ServeOptions:
     night: str = "skip"
     idle_exit_s: float | None = None
     keys: dict[str, str] | None = None
+    switches: dict[str, str] | None = None
     port_file: Path | None = None
     ready: Callable[[int], None] | None = None
 
@@ -79,6 +81,7 @@ def serve(options: ServeOptions) -> None:
             options.seed,
             options.partial_fill_rate,
             options.keys,
+            options.switches,
         )
         try:
             asyncio.run(_run(exchange, options, listener, token))

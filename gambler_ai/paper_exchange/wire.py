@@ -13,6 +13,7 @@ from gambler_ai.paper_exchange.assets import Asset, asset
 from gambler_ai.paper_exchange.book import ZERO, Execution, Order
 from gambler_ai.paper_exchange.calendar import NEW_YORK, Session, Sessions
 from gambler_ai.paper_exchange.market import Bar, Quote
+from gambler_ai.paper_exchange.switches import Switches
 from gambler_ai.paper_exchange.ticks import Trade
 
 _NINE = Decimal("0.000000001")
@@ -226,25 +227,28 @@ def calendar_day(session: Session, settlement: Session) -> dict[str, str]:
     }
 
 
-def asset_object(known: Asset) -> dict[str, Any]:
-    """Section 3.7."""
+def asset_object(known: Asset, switches: Switches) -> dict[str, Any]:
+    """Section 3.7; three switches name the symbols that are not as the others."""
+    active = not switches.names("inactive", known.symbol)
+    shortable = not switches.names("not_shortable", known.symbol)
+    fractionable = not switches.names("not_fractionable", known.symbol)
     return {
         "id": known.id,
         "class": "us_equity",
         "exchange": known.exchange,
         "symbol": known.symbol,
         "name": known.name,
-        "status": "active",
-        "tradable": True,
+        "status": "active" if active else "inactive",
+        "tradable": active,
         "marginable": True,
         "maintenance_margin_requirement": 30,
         "margin_requirement_long": "30",
         "margin_requirement_short": "30",
-        "shortable": True,
-        "easy_to_borrow": True,
-        "borrow_status": "easy_to_borrow",
-        "fractionable": True,
-        "attributes": ["fractional_eh_enabled", "has_options"],
+        "shortable": shortable,
+        "easy_to_borrow": shortable,
+        "borrow_status": "easy_to_borrow" if shortable else "not_shortable",
+        "fractionable": fractionable,
+        "attributes": ["fractional_eh_enabled", "has_options"] if fractionable else ["has_options"],
     }
 
 
