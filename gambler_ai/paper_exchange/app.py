@@ -74,6 +74,7 @@ class App:
         self._faults = faults
         self._lab = lab
         self._commit: asyncio.Future[None] | None = None
+        self._arrived = 0
         self.last_used = time.monotonic()
         self.sockets = 0
         self.fail: Callable[[], None] = lambda: None
@@ -135,16 +136,25 @@ class App:
         answer = self._exchange.act(
             request.method, request.path, request.query, request.body, request.key, request.secret
         )
+        self._arrived += 1
         if self._commit is None:
             loop = asyncio.get_running_loop()
             self._commit = loop.create_future()
-            loop.call_soon(self._commit_all, self._commit)
+            loop.call_soon(self._gather, self._commit, self._arrived)
         await self._commit
         if request.path == "/v2/clock" and answer.status == 200:
             account = self._exchange.account_of(request.key, request.secret)
             if account:
                 self._pacing.asked_clock(account)
         return answer
+
+    def _gather(self, waiting: asyncio.Future[None], arrived: int) -> None:
+        """Commit as soon as a turn of the loop has brought no further request."""
+        loop = asyncio.get_running_loop()
+        if self._arrived == arrived:
+            loop.call_soon(self._commit_all, waiting)
+        else:
+            loop.call_soon(self._gather, waiting, self._arrived)
 
     def _commit_all(self, waiting: asyncio.Future[None]) -> None:
         self._commit = None

@@ -36,7 +36,7 @@ def forbidden(message: str, **extra: Any) -> Refused:
 def read_body(body: str | bytes | None) -> dict[str, Any]:
     """A JSON object; numbers become Decimal or int, never float."""
     try:
-        parsed = json.loads(body or "", parse_float=Decimal, parse_constant=_constant)
+        parsed = _DECODE(body.decode() if isinstance(body, bytes) else body or "")
     except ValueError as broken:
         raise Refused(400, 40010000, "request body format is invalid") from broken
     if not isinstance(parsed, dict):
@@ -46,6 +46,9 @@ def read_body(body: str | bytes | None) -> dict[str, Any]:
 
 def _constant(name: str) -> NoReturn:
     raise ValueError(name)
+
+
+_DECODE = json.JSONDecoder(parse_float=Decimal, parse_constant=_constant).decode
 
 
 def read_number(fields: dict[str, Any], name: str) -> Decimal | None:

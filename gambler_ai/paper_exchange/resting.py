@@ -86,7 +86,9 @@ class RestingBook(Book):
     def index(self, order: Order) -> None:
         Book.index(self, order)
         if order.is_alive and order.active:
-            self.resting.setdefault(order.symbol, Resting()).put(order)
+            if order.symbol not in self.resting:
+                self.resting[order.symbol] = Resting()
+            self.resting[order.symbol].put(order)
         elif order.symbol in self.resting:
             self.resting[order.symbol].drop(order)
 

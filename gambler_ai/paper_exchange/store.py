@@ -101,33 +101,23 @@ class Store:
         run = self._db
         run.execute("BEGIN IMMEDIATE")
         run.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", meta.items())
-        for account in accounts:
-            run.execute(
-                "INSERT INTO accounts VALUES (?, ?) ON CONFLICT (id) DO UPDATE SET data = excluded.data",
-                (account.id, pack(account)),
-            )
-        for order in orders:
-            run.execute(
-                "INSERT INTO orders VALUES (?, ?, ?, ?) ON CONFLICT (seq) DO UPDATE SET data = excluded.data",
-                (order.seq, order.account, order.client_order_id, pack(order)),
-            )
-        for execution in executions:
-            run.execute("INSERT INTO executions VALUES (?, ?)", (execution.seq, pack(execution)))
-        for row in requests:
-            run.execute(
-                "INSERT INTO requests (at, wall_at, account, method, path, client_order_id, status, acted)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                (
-                    row.at,
-                    row.wall_at,
-                    row.account,
-                    row.method,
-                    row.path,
-                    row.client_order_id,
-                    row.status,
-                    row.acted,
-                ),
-            )
+        run.executemany(
+            "INSERT INTO accounts VALUES (?, ?) ON CONFLICT (id) DO UPDATE SET data = excluded.data",
+            [(account.id, pack(account)) for account in accounts],
+        )
+        run.executemany(
+            "INSERT INTO orders VALUES (?, ?, ?, ?) ON CONFLICT (seq) DO UPDATE SET data = excluded.data",
+            [(order.seq, order.account, order.client_order_id, pack(order)) for order in orders],
+        )
+        run.executemany("INSERT INTO executions VALUES (?, ?)", [(one.seq, pack(one)) for one in executions])
+        run.executemany(
+            "INSERT INTO requests (at, wall_at, account, method, path, client_order_id, status, acted)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            [
+                (row.at, row.wall_at, row.account, row.method, row.path, row.client_order_id, row.status, row.acted)
+                for row in requests
+            ],
+        )
         run.execute("COMMIT")
 
     def copy_to(self, other: "Store") -> None:
@@ -142,7 +132,7 @@ class Store:
 def pack(record: Account | Order | Execution) -> str:
     """A record as JSON text; amounts and times as exact text."""
     shape = _SHAPES[type(record)]
-    return json.dumps({name: getattr(record, name) for name, _ in shape}, default=_plain)
+    return _ENCODE({name: getattr(record, name) for name, _ in shape})
 
 
 def unpack(cls: type[_T], text: str) -> _T:
@@ -157,6 +147,9 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Position):
         return [str(value.qty), str(value.cost)]
     return value.isoformat() if isinstance(value, datetime) else str(value)
+
+
+_ENCODE = json.JSONEncoder(default=_plain).encode
 
 
 def _same(value: Any) -> Any:

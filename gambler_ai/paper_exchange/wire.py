@@ -18,6 +18,7 @@ from gambler_ai.paper_exchange.ticks import Trade
 
 _NINE = Decimal("0.000000001")
 _TEN = Decimal("0.0000000001")
+_ENCODE = json.JSONEncoder(separators=(",", ":")).encode
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -36,7 +37,7 @@ def maybe(value: Decimal | None) -> str | None:
 
 def stamp(at: datetime) -> str:
     """A UTC time with microseconds and `Z`."""
-    return at.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return at.isoformat(timespec="microseconds")[:26] + "Z"
 
 
 def edge(at: datetime) -> str:
@@ -51,7 +52,7 @@ def maybe_stamp(at: datetime | None) -> str | None:
 
 def dump(body: Any) -> str:
     """Compact JSON."""
-    return json.dumps(body, separators=(",", ":"))
+    return _ENCODE(body)
 
 
 def order(shown: Order, legs: list[Order] | None = None) -> dict[str, Any]:
