@@ -1,6 +1,7 @@
 """The lab's hand on trading, over HTTP: switches, corporate actions, and the faults of orders."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -91,3 +92,11 @@ def test_a_delisted_asset_cannot_be_traded(server: Server) -> None:
     answer = server.call("POST", "/v2/orders", LIMIT)
     assert (answer.status_code, answer.json()["message"]) == (422, "asset AAA is not active")
     assert server.call("GET", "/v2/assets/AAA").json()["status"] == "inactive"
+
+
+def test_every_switch_is_in_the_manual_with_its_default() -> None:
+    manual = (Path(__file__).resolve().parents[2] / "docs" / "local-exchange.md").read_text()
+    rows = {row.split("|")[1]: row.split("|")[2] for row in manual.splitlines() if row.startswith("| `")}
+    for name, default in Switches().show().items():
+        told = next(value for names, value in rows.items() if f"`{name}`" in names)
+        assert told.split()[0].strip(",;") == (str(default).lower() or "empty")
