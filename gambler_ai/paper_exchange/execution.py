@@ -89,5 +89,5 @@ def fill(venue: Floor, order: Order, qty: Decimal, price: Decimal) -> None:
     venue.changes.executions.append(execution)
     venue.changes.accounts[account.id] = account
     venue.tell_order(order, "fill" if done else "partial_fill", execution)
-    replacing.ended(venue, order)
+    replacing.ended(venue, order, qty)
     groups.filled(venue, order)

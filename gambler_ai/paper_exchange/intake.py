@@ -46,8 +46,8 @@ def orders(venue: Floor, account: Account, ticket: Ticket, source: str | None, g
 
 def _tradable(venue: Floor, account: Account, ticket: Ticket) -> str:
     name, switches = ticket.symbol, venue.switches
-    symbol = next((one for one in venue.market.symbols if name == one), None)
-    symbol = symbol or next((one for one in venue.market.symbols if name == asset(one).id), None)
+    symbols = venue.market.symbols
+    symbol = name if name in symbols else next((one for one in symbols if name == asset(one).id), None)
     if symbol is None:
         unprocessable(f'asset "{name}" not found')
     if switches.names("inactive", symbol):

@@ -73,10 +73,18 @@ def decided(venue: Floor, old: Order) -> None:
         _complete(venue, old, new)
 
 
-def ended(venue: Floor, old: Order) -> None:
-    """An order has ended; if it was to be replaced, that came too late."""
+def ended(venue: Floor, old: Order, filled: Decimal = ZERO) -> None:
+    """An order has ended, or `filled` a part; if it was to be replaced, that came too late, or for less."""
     new = venue.book.by_id.get(old.replaced_by or "")
-    if new is not None and new.is_alive and not new.active and not old.is_alive and old.status != "replaced":
+    if new is None or not new.is_alive or new.active or old.status == "replaced":
+        return
+    if filled and not venue.switches.replace_original_qty:
+        new.qty = new.target = (new.qty or ZERO) - filled
+        new.held_qty = min(new.held_qty, max(new.qty, ZERO))
+        venue.changed(new)
+    if not old.is_alive or new.remaining is None or new.remaining <= 0:
+        if old.is_alive:
+            venue.resume(old)
         _reject(venue, old, new)
 
 

@@ -18,8 +18,10 @@ from alpaca.trading.requests import (
 )
 
 from gambler_ai.paper_exchange import actions
+from gambler_ai.paper_exchange.exchange import Exchange
+from gambler_ai.paper_exchange.market import open_market
 
-from ..paper_exchange.rig import FRIDAY_OPEN, Desk
+from ..paper_exchange.rig import FRIDAY_OPEN, Desk, wall
 from .rig import alpaca
 
 OpenDesk = Callable[..., Desk]
@@ -255,6 +257,18 @@ def test_cancel_all_answers_207_with_an_item_each(desk: Desk) -> None:
     orders = {desk.order(**LIMIT), *bracket(desk, **LIMIT)}
     assert {(str(item.id), item.status) for item in client.cancel_orders()} == {(one, 200) for one in orders}
     assert client.cancel_orders() == []
+
+
+def test_gtc_is_cancelled_after_ninety_days() -> None:
+    """5.2 row 16: pending_cancel, then canceled."""
+    exchange = Exchange.open(":memory:", open_market("synthetic:7"), FRIDAY_OPEN, wall)
+    desk = Desk(exchange)
+    frames = desk.listen()
+    order = desk.order(symbol="F", type="limit", limit_price="1", time_in_force="gtc")
+    desk.pass_time(days=89)
+    assert desk.status(order) == "new"
+    desk.pass_time(days=4)
+    assert [frame["event"] for frame in frames] == ["new", "pending_cancel", "canceled"]
 
 
 # -- closing positions (5.6) ---------------------------------------------------------------------------
