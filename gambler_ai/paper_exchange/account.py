@@ -55,6 +55,7 @@ class Account:
     trading_blocked: bool = False
     account_blocked: bool = False
     closed: bool = False
+    liquidation_only: bool = False
     positions: dict[str, Position] = field(default_factory=dict)
     configurations: dict[str, Any] = field(default_factory=lambda: dict(DEFAULTS))
 

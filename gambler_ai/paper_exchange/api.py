@@ -72,7 +72,7 @@ def answer(
 
 def client_order_id_of(path: str, query: Query, body: str | bytes | None) -> str | None:
     """The client order id a request names, for the truth log."""
-    if path == "/v2/orders" and body:
+    if path.startswith("/v2/orders") and body:
         try:
             named = read_body(body).get("client_order_id")
         except Refused:

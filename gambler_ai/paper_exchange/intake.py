@@ -91,14 +91,16 @@ def refuse_poor(venue: Floor, account: Account, cost: Decimal, freed: Decimal = 
 def _bearable(
     venue: Floor, account: Account, ticket: Ticket, symbol: str, guess: Decimal, estimate: Decimal
 ) -> Decimal:
+    if account.liquidation_only:
+        raise forbidden("account is restricted to liquidation only")
     if ticket.side == "sell":
         if account.configurations["no_shorting"] or account.margin == 1:
             raise forbidden("account is not allowed to short")
         if venue.switches.names("not_shortable", symbol):
             unprocessable(f'asset "{symbol}" cannot be sold short')
     if ticket.notional is not None and venue.session is None:
-        working = venue.book.alive(account.id)
-        if any(order.position_intent.endswith("close") and order.notional is not None for order in working):
+        working = venue.book.alive(account.id, symbol)
+        if any(order.position_intent.endswith("close") for order in working):
             raise forbidden("unable to open new notional orders while having open closing position orders")
     price = reserve_price(venue, ticket.side, ticket.type, symbol, guess)
     cost = ticket.notional if ticket.notional is not None else price * estimate

@@ -118,13 +118,18 @@ class Lab:
         return wire.order(self._exchange.venue.book.by_id[answer["id"]])
 
     def _account(self, fields: Fields) -> Fields:
-        """`cash` (USD) sets it, `block` true or false, `reset` true ends the account; `keys_die` with it."""
+        """`cash` (USD) sets it, `block` and `liquidation_only` are true or false.
+
+        `reset` true ends the account; `keys_die` with it.
+        """
         exchange = self._exchange
         account = self._named_account(fields.get("account"))
         if fields.get("cash") is not None:
             account.cash = Decimal(str(fields["cash"]))
         if fields.get("block") is not None:
             account.trading_blocked = bool(fields["block"])
+        if fields.get("liquidation_only") is not None:
+            account.liquidation_only = bool(fields["liquidation_only"])
         if fields.get("multiplier") is not None:
             account.multiplier = int(fields["multiplier"])
         exchange.venue.changes.accounts[account.id] = account

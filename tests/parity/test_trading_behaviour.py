@@ -431,6 +431,27 @@ def test_bad_configurations_are_400(desk: Desk, wanted: dict[str, Any]) -> None:
     assert desk.get("/v2/account/configurations") == before
 
 
+def test_liquidation_only_lets_positions_be_closed_and_no_more(desk: Desk) -> None:
+    """7 learn page: 403 `account is restricted to liquidation only`."""
+    desk.order()
+    desk.exchange.venue.accounts[desk.get("/v2/account")["id"]].liquidation_only = True
+    status, body = desk.send(symbol="BBB")
+    assert (status, body["code"], body["message"]) == (403, 40310000, "account is restricted to liquidation only")
+    assert desk.call("DELETE", "/v2/positions/AAA")[0] == 200
+
+
+def test_no_notional_order_after_hours_beside_a_closing_one(desk: Desk) -> None:
+    """7 docs: `unable to open new notional orders while having open closing position orders`."""
+    desk.order()
+    desk.order(side="sell", type="limit", limit_price="110", time_in_force="gtc")
+    desk.exchange.advance_to(FRIDAY_OPEN + timedelta(hours=8))
+    status, body = desk.send(qty=None, notional="50", type="limit", limit_price="90")
+    assert (status, body["message"]) == (
+        403,
+        "unable to open new notional orders while having open closing position orders",
+    )
+
+
 # -- what the exchange remembers -----------------------------------------------------------------------
 
 
