@@ -80,6 +80,13 @@ def test_the_invented_day_has_the_shape_of_a_real_one() -> None:
     assert all(Decimal(0) < bar.ask - bar.bid < bar.close / 1000 for day in full for bar in day)
 
 
+def test_prices_jump_on_few_days() -> None:
+    market, first, later = Synthetic(7), FRIDAY_OPEN - timedelta(days=150), FRIDAY_OPEN + timedelta(days=1)
+    bars = market.bars("SPY", first, FRIDAY_OPEN, later)
+    jumps = {bar.start.date() for bar in bars if abs(bar.close / bar.open - 1) > Decimal("0.005")}
+    assert 1 <= len(jumps) <= len(bars) / 390 / 8
+
+
 def test_ticks_are_a_function_of_seed_symbol_and_time() -> None:
     later = FRIDAY_OPEN + timedelta(minutes=100)
     found = []
