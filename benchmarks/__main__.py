@@ -3,7 +3,7 @@
 import importlib
 import sys
 
-NAMES = ("start", "commit", "submit")
+NAMES = ("start", "commit", "submit", "exchange")
 
 
 def main() -> int:

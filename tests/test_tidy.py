@@ -30,7 +30,7 @@ FLOATS = {
     "paper_exchange/wire.py: float(round(typical, 6))": "market data on the wire",
     "paper_exchange/wire.py: float(quote.ask)": "market data on the wire",
     "paper_exchange/wire.py: float(quote.bid)": "market data on the wire",
-    "paper_exchange/wire.py: float(quote.last)": "market data on the wire",
+    "paper_exchange/wire.py: float(trade.price)": "market data on the wire",
 }
 CLOCKS = {
     "datetime.now": "clock.now() or clock.wall() of the Clock you were given",

@@ -4,8 +4,10 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
+from typing import Any
 
 from gambler_ai.paper_exchange.book import ZERO, Order
+from gambler_ai.paper_exchange.configurations import DEFAULTS
 
 START_CASH = Decimal(100_000)
 MAINTENANCE = Decimal("0.30")
@@ -53,7 +55,14 @@ class Account:
     trading_blocked: bool = False
     account_blocked: bool = False
     closed: bool = False
+    liquidation_only: bool = False
     positions: dict[str, Position] = field(default_factory=dict)
+    configurations: dict[str, Any] = field(default_factory=lambda: dict(DEFAULTS))
+
+    @property
+    def margin(self) -> int:
+        """The multiplier in force: the account's, unless its owner wants less."""
+        return min(self.multiplier, int(self.configurations["max_margin_multiplier"]))
 
     def book_fill(self, symbol: str, signed_qty: Decimal, price: Decimal) -> Decimal:
         """Exchange money for shares; returns the position's quantity afterwards. Zero positions vanish."""
@@ -96,9 +105,9 @@ def balances(account: Account, mark: Callable[[str], Decimal], working: Iterable
     reserved = sum((order.reserved for order in working), ZERO)
     regt = max(ZERO, max(ZERO, equity - gross * INITIAL) * 2 - reserved)
     cash_only = max(ZERO, account.cash + min(ZERO, short_value) * 2 - reserved)
-    if account.multiplier == 1:
+    if account.margin == 1:
         power = cash_only
-    elif account.multiplier == 4:
+    elif account.margin == 4:
         power = max(ZERO, max(ZERO, account.last_equity - account.last_maintenance) * 4 - gross - reserved)
     else:
         power = regt

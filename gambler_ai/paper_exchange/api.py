@@ -11,12 +11,14 @@ from datetime import date
 from typing import Any
 from urllib.parse import unquote
 
-from gambler_ai.paper_exchange import data_api, queries, wire
+from gambler_ai.paper_exchange import closing, configurations, data_api, queries, wire
 from gambler_ai.paper_exchange.account import Account
 from gambler_ai.paper_exchange.assets import asset
 from gambler_ai.paper_exchange.book import Order
 from gambler_ai.paper_exchange.queries import Query
-from gambler_ai.paper_exchange.rules import Refused, read_body, read_ticket
+from gambler_ai.paper_exchange.refusal import Refused, read_body
+from gambler_ai.paper_exchange.replacing import change_order
+from gambler_ai.paper_exchange.tickets import read_ticket
 from gambler_ai.paper_exchange.venue import Venue
 
 _JSON = {"content-type": "application/json; charset=UTF-8"}
@@ -70,7 +72,7 @@ def answer(
 
 def client_order_id_of(path: str, query: Query, body: str | bytes | None) -> str | None:
     """The client order id a request names, for the truth log."""
-    if path == "/v2/orders" and body:
+    if path.startswith("/v2/orders") and body:
         try:
             named = read_body(body).get("client_order_id")
         except Refused:
@@ -85,7 +87,18 @@ Result = tuple[int, Any]
 def _account(call: Call) -> Result:
     venue = call.venue
     day = venue.sessions.last_closed(venue.now).day
-    return 200, wire.account(call.account, venue.balances(call.account), day.isoformat())
+    legacy = venue.switches.legacy_pdt_fields
+    return 200, wire.account(call.account, venue.balances(call.account), day.isoformat(), legacy)
+
+
+def _configurations(call: Call) -> Result:
+    return 200, call.account.configurations
+
+
+def _configure(call: Call) -> Result:
+    call.account.configurations = configurations.patched(call.account.configurations, read_body(call.body))
+    call.venue.changes.accounts[call.account.id] = call.account
+    return 200, call.account.configurations
 
 
 def _clock(call: Call) -> Result:
@@ -100,16 +113,15 @@ def _calendar(call: Call) -> Result:
 
 
 def _assets(call: Call) -> Result:
-    status, kind = call.query.get("status") or "active", call.query.get("asset_class") or "us_equity"
-    place = call.query.get("exchange")
-    found = [asset(symbol) for symbol in call.venue.market.symbols]
-    if status not in ("active", "all") or kind != "us_equity":
+    if (call.query.get("asset_class") or "us_equity") != "us_equity":
         return 200, []
-    return 200, [wire.asset_object(one) for one in found if not place or one.exchange == place]
+    found = [wire.asset_object(asset(symbol), call.venue.switches) for symbol in call.venue.market.symbols]
+    asked = {name: call.query.get(name) for name in ("status", "exchange")}
+    return 200, [one for one in found if all(value in (None, "", "all", one[name]) for name, value in asked.items())]
 
 
 def _asset(call: Call) -> Result:
-    return 200, wire.asset_object(asset(_symbol(call, "asset not found for")))
+    return 200, wire.asset_object(asset(_symbol(call, "asset not found for")), call.venue.switches)
 
 
 def _symbol(call: Call, refusal: str) -> str:
@@ -127,11 +139,21 @@ def _submit(call: Call) -> Result:
 def _orders(call: Call) -> Result:
     book = call.venue.book
     everything = book.by_account.get(call.account.id, [])
-    return 200, [wire.order(order) for order in queries.orders(everything, book.by_id, call.query)]
+    nested = queries.flag(call.query, "nested")
+    found = queries.orders(everything, book.by_id, call.query, nested)
+    return 200, [wire.order(order, book.legs(order) if nested else None) for order in found]
 
 
 def _order(call: Call) -> Result:
-    return 200, wire.order(_named_order(call))
+    return 200, _shown(call, _named_order(call))
+
+
+def _shown(call: Call, order: Order) -> dict[str, Any]:
+    return wire.order(order, call.venue.book.legs(order) if queries.flag(call.query, "nested") else None)
+
+
+def _replace(call: Call) -> Result:
+    return 200, change_order(call.venue, call.account, _named_order(call), read_body(call.body))
 
 
 def _named_order(call: Call) -> Order:
@@ -149,7 +171,7 @@ def _order_by_client_id(call: Call) -> Result:
     order = call.venue.book.by_client_id.get((call.account.id, name))
     if order is None:
         raise Refused(404, 40410000, f"order not found for {name}")
-    return 200, wire.order(order)
+    return 200, _shown(call, order)
 
 
 def _cancel(call: Call) -> Result:
@@ -158,10 +180,7 @@ def _cancel(call: Call) -> Result:
 
 
 def _cancel_all(call: Call) -> Result:
-    working = list(call.venue.book.open_orders(call.account.id))
-    for order in working:
-        call.venue.cancel(order)
-    return 207, [{"id": order.id, "status": 200} for order in working]
+    return 207, closing.cancel_all(call.venue, call.account)
 
 
 def _positions(call: Call) -> Result:
@@ -173,6 +192,14 @@ def _position(call: Call) -> Result:
     if symbol not in call.account.positions:
         raise Refused(404, 40410000, "position does not exist")
     return 200, _position_object(call, symbol)
+
+
+def _close_position(call: Call) -> Result:
+    return 200, closing.close_position(call.venue, call.account, _symbol(call, "symbol not found:"), call.query)
+
+
+def _close_all(call: Call) -> Result:
+    return 207, closing.close_all(call.venue, call.account, queries.flag(call.query, "cancel_orders"))
 
 
 def _position_object(call: Call, symbol: str) -> dict[str, Any]:
@@ -215,7 +242,12 @@ _ROUTES = _routes(
     ("GET", r"/v2/orders/([^/]+)", _order),
     ("DELETE", r"/v2/orders", _cancel_all),
     ("DELETE", r"/v2/orders/([^/]+)", _cancel),
+    ("PATCH", r"/v2/orders/([^/]+)", _replace),
     ("GET", r"/v2/account", _account),
+    ("GET", r"/v2/account/configurations", _configurations),
+    ("PATCH", r"/v2/account/configurations", _configure),
+    ("DELETE", r"/v2/positions", _close_all),
+    ("DELETE", r"/v2/positions/(.+)", _close_position),
     ("GET", r"/v2/positions", _positions),
     ("GET", r"/v2/positions/(.+)", _position),
     ("GET", r"/v2/account/activities", _activities),
@@ -223,8 +255,10 @@ _ROUTES = _routes(
     ("GET", r"/v2/calendar", _calendar),
     ("GET", r"/v2/assets", _assets),
     ("GET", r"/v2/assets/(.+)", _asset),
-    ("GET", r"/v2/stocks/bars", _data(data_api.bars)),
+    ("GET", r"/v2/stocks/(bars|quotes|trades)", _data(data_api.history)),
+    ("GET", r"/v2/stocks/snapshots", _data(data_api.snapshots)),
     ("GET", r"/v2/stocks/(bars|quotes|trades)/latest", _data(data_api.latest)),
-    ("GET", r"/v2/stocks/([^/]+)/bars", _data(data_api.symbol_bars)),
+    ("GET", r"/v2/stocks/([^/]+)/snapshot", _data(data_api.symbol_snapshot)),
+    ("GET", r"/v2/stocks/([^/]+)/(bars|quotes|trades)", _data(data_api.symbol_history)),
     ("GET", r"/v2/stocks/([^/]+)/(bars|quotes|trades)/latest", _data(data_api.symbol_latest)),
 )

@@ -8,8 +8,9 @@ import json
 import sqlite3
 import time
 from base64 import b64decode
-from collections.abc import Callable
+from collections.abc import Callable, MutableMapping
 from dataclasses import dataclass
+from typing import Any
 from urllib.parse import parse_qsl
 
 from starlette.websockets import WebSocket
@@ -20,6 +21,7 @@ from gambler_ai.paper_exchange.data_stream import MarketData
 from gambler_ai.paper_exchange.driver import Driver
 from gambler_ai.paper_exchange.exchange import Exchange
 from gambler_ai.paper_exchange.faults import BEFORE, Faults, Rule
+from gambler_ai.paper_exchange.gate import Gate, recent_sip
 from gambler_ai.paper_exchange.lab import Lab
 from gambler_ai.paper_exchange.pacing import Pacing
 from gambler_ai.paper_exchange.streams import TradeUpdates
@@ -29,6 +31,7 @@ _PAGE = (
     "<html><head><title>{0}</title></head><body><center><h1>{0}</h1></center><hr><center>nginx</center></body></html>"
 )
 _HTML = {"content-type": "text/html"}
+_NO_SIP = Answer(403, wire.dump({"message": "subscription does not permit querying recent SIP data"}))
 _TRADE_PATHS = ("/stream", "/stream/")
 _DATA_PATHS = ("/v2/iex", "/v2/sip", "/v2/test")
 
@@ -61,13 +64,17 @@ class Request:
 class App:
     """ASGI entry. `last_used` is monotonic seconds; with `sockets` it tells idleness."""
 
-    def __init__(self, exchange: Exchange, driver: Driver, pacing: Pacing, faults: Faults, lab: Lab) -> None:
+    def __init__(
+        self, exchange: Exchange, driver: Driver, pacing: Pacing, faults: Faults, lab: Lab, gate: Gate
+    ) -> None:
         self._exchange = exchange
+        self._gate = gate
         self._driver = driver
         self._pacing = pacing
         self._faults = faults
         self._lab = lab
         self._commit: asyncio.Future[None] | None = None
+        self._arrived = 0
         self.last_used = time.monotonic()
         self.sockets = 0
         self.fail: Callable[[], None] = lambda: None
@@ -87,9 +94,9 @@ class App:
     async def _websocket(self, socket: WebSocket) -> None:
         path = socket.scope["path"]
         if path in _TRADE_PATHS:
-            await TradeUpdates(socket, self._exchange, self._faults).run()
+            await TradeUpdates(socket, self._exchange, self._faults, self._gate).run()
         elif path in _DATA_PATHS:
-            await MarketData(socket, self._exchange, self._faults, self._pacing).run()
+            await MarketData(socket, self._exchange, self._faults, self._pacing, self._gate).run()
         else:
             await socket.close(1008)
 
@@ -100,9 +107,22 @@ class App:
                 send, self._lab.answer(request.method, request.path, request.query, request.body, request.lab_token)
             )
             return
+        passes, headers = self._gate.rates.take(request.key, request.path)
+        if headers:
+            send = _with_headers(send, headers)
+        if not passes:
+            self._note(request, 429)
+            await _reply(send, _error_page(429))
+            return
+        if not self._gate.limits.sip and recent_sip(request.path, request.query, self._exchange.now):
+            self._note(request, 403)
+            await _reply(send, _NO_SIP)
+            return
         rule = self._faults.on_request(request.method, request.path, request.symbol)
         if rule is None:
             await _reply(send, await self._act(request))
+        elif rule.act == "stale":
+            await _reply(send, self._past(rule, request))
         elif rule.act in BEFORE:
             await self._spoil_before(rule, request, scope, receive, send)
         else:
@@ -116,16 +136,25 @@ class App:
         answer = self._exchange.act(
             request.method, request.path, request.query, request.body, request.key, request.secret
         )
+        self._arrived += 1
         if self._commit is None:
             loop = asyncio.get_running_loop()
             self._commit = loop.create_future()
-            loop.call_soon(self._commit_all, self._commit)
+            loop.call_soon(self._gather, self._commit, self._arrived)
         await self._commit
         if request.path == "/v2/clock" and answer.status == 200:
             account = self._exchange.account_of(request.key, request.secret)
             if account:
                 self._pacing.asked_clock(account)
         return answer
+
+    def _gather(self, waiting: asyncio.Future[None], arrived: int) -> None:
+        """Commit as soon as a turn of the loop has brought no further request."""
+        loop = asyncio.get_running_loop()
+        if self._arrived == arrived:
+            loop.call_soon(self._commit_all, waiting)
+        else:
+            loop.call_soon(self._gather, waiting, self._arrived)
 
     def _commit_all(self, waiting: asyncio.Future[None]) -> None:
         self._commit = None
@@ -138,6 +167,21 @@ class App:
         else:
             waiting.set_result(None)
 
+    def _past(self, rule: Rule, request: Request) -> Answer:
+        """What the exchange would have answered when the rule was made."""
+        if rule.past is None:
+            return _error_page(503)
+        answer = rule.past(request.method, request.path, request.query, request.body, request.key, request.secret)
+        self._note(request, answer.status)
+        return answer
+
+    def _note(self, request: Request, status: int | None) -> None:
+        """Log a request the exchange does not act on."""
+        account = self._exchange.account_of(request.key, request.secret)
+        client_order_id = client_order_id_of(request.path, request.query, request.body)
+        self._exchange.note_request(account, request.method, request.path, client_order_id, status, acted=False)
+        self._exchange.commit()
+
     async def _spoil_before(self, rule: Rule, request: Request, scope: Scope, receive: Receive, send: Send) -> None:
         """The exchange does not act on the request (but a delayed one is acted on later)."""
         if rule.act == "delay_before":
@@ -145,10 +189,7 @@ class App:
             await _reply(send, await self._act(request))
             return
         status = {"status_before": rule.code or 503, "html_before": 200}.get(rule.act)
-        account = self._exchange.account_of(request.key, request.secret)
-        client_order_id = client_order_id_of(request.path, request.query, request.body)
-        self._exchange.note_request(account, request.method, request.path, client_order_id, status, acted=False)
-        self._exchange.commit()
+        self._note(request, status)
         if rule.act == "hang_before":
             await transport.gone(receive, rule.seconds)
         if status is None:
@@ -213,6 +254,17 @@ async def _reply(send: Send, answer: Answer) -> None:
     body = (answer.body or "").encode()
     await _begin(send, answer, None if answer.status == 204 else len(body))
     await send({"type": "http.response.body", "body": body})
+
+
+def _with_headers(send: Send, headers: dict[str, str]) -> Send:
+    raw = [(name.encode(), value.encode()) for name, value in headers.items()]
+
+    async def sending(message: MutableMapping[str, Any]) -> None:
+        if message["type"] == "http.response.start":
+            message = {**message, "headers": [*message["headers"], *raw]}
+        await send(message)
+
+    return sending
 
 
 async def _begin(send: Send, answer: Answer, length: int | None) -> None:

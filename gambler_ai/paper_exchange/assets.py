@@ -2,6 +2,7 @@
 
 import uuid
 from dataclasses import dataclass
+from functools import lru_cache
 
 _KNOWN: dict[str, tuple[str, str, int]] = {
     "AAPL": ("Apple Inc. Common Stock", "NASDAQ", 231),
@@ -55,6 +56,7 @@ class Asset:
     exchange: str
 
 
+@lru_cache(maxsize=4096)
 def asset(symbol: str) -> Asset:
     """The asset of a symbol."""
     name, exchange, _ = _KNOWN.get(symbol, (f"{symbol} Common Stock", "NASDAQ", 0))

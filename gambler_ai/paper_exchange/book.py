@@ -7,9 +7,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
+from typing import TypeVar
 
 ZERO = Decimal(0)
-OPEN = frozenset({"new", "accepted", "pending_new", "partially_filled", "pending_cancel"})
+OPEN = frozenset({"new", "accepted", "pending_new", "partially_filled", "pending_cancel", "pending_replace"})
+ALIVE = OPEN | {"held"}
 NANO = Decimal("0.000000001")
 
 
@@ -20,6 +22,11 @@ class Order:
     Exactly one of `qty` and `notional` is set; `target` is the quantity to fill, known for a notional order
     only from its first execution on. `reserve_price` is what one share of an opening order reserves of the
     buying power; None for a closing order, which holds `held_qty` shares instead.
+
+    `group` is the id of the first order of a bracket, oco or oto, `role` the part it plays there: entry,
+    take_profit or stop_loss. `active` is False while it waits for another order: a leg for its entry, a
+    replacement for the order it replaces, which `covered` of its needs still belong to. `due` is when a
+    pending cancel or replace is decided; until then `resume` is the status to fall back to.
     """
 
     id: str
@@ -52,11 +59,34 @@ class Order:
     canceled_at: datetime | None = None
     failed_at: datetime | None = None
     source: str | None = None
+    order_class: str = ""
+    group: str | None = None
+    role: str = ""
+    active: bool = True
+    replaces: str | None = None
+    replaced_by: str | None = None
+    replaced_at: datetime | None = None
+    trail_price: Decimal | None = None
+    trail_percent: Decimal | None = None
+    hwm: Decimal | None = None
+    due: datetime | None = None
+    resume: str = ""
+    covered: Decimal = ZERO
 
     @property
     def is_open(self) -> bool:
-        """May still be filled or cancelled."""
+        """Listed as open: may still be filled or cancelled, and is not held."""
         return self.status in OPEN
+
+    @property
+    def is_alive(self) -> bool:
+        """Has not ended; a held leg is alive, although it is not listed as open."""
+        return self.status in ALIVE
+
+    @property
+    def is_leg(self) -> bool:
+        """Whether it is listed under another order: everything in a group but its head."""
+        return self.role not in ("", "take_profit" if self.order_class == "oco" else "entry")
 
     @property
     def remaining(self) -> Decimal | None:
@@ -66,16 +96,16 @@ class Order:
     @property
     def reserved(self) -> Decimal:
         """Buying power in USD this order holds back."""
-        if self.reserve_price is None or not self.is_open:
+        if self.reserve_price is None or not self.is_alive:
             return ZERO
         if self.notional is not None:
             return max(ZERO, self.notional - self.filled_cost)
-        return self.reserve_price * (self.remaining or ZERO)
+        return max(ZERO, self.reserve_price * (self.remaining or ZERO) - self.covered)
 
     @property
     def held(self) -> Decimal:
         """Shares of the position this closing order keeps from others."""
-        return max(ZERO, self.held_qty - self.filled_qty) if self.is_open else ZERO
+        return max(ZERO, self.held_qty - self.filled_qty - self.covered) if self.is_alive else ZERO
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,34 +131,72 @@ class Execution:
 
 @dataclass(slots=True)
 class Book:
-    """All orders and executions of one exchange, with the indexes the rest of the room needs."""
+    """All orders and executions of one exchange, with the indexes the rest of the room needs.
+
+    `working` are the orders a quote of a symbol may move, `timed` those that the clock alone may move.
+    """
 
     by_id: dict[str, Order] = field(default_factory=dict)
     by_client_id: dict[tuple[str, str], Order] = field(default_factory=dict)
     by_account: dict[str, list[Order]] = field(default_factory=dict)
+    groups: dict[str, list[Order]] = field(default_factory=dict)
     working: dict[str, dict[str, Order]] = field(default_factory=dict)
-    working_of: dict[str, dict[str, Order]] = field(default_factory=dict)
+    timed: dict[str, Order] = field(default_factory=dict)
     executions: dict[str, list[Execution]] = field(default_factory=dict)
+    _alive: dict[str, dict[str, Order]] = field(default_factory=dict)
+    _alive_in: dict[tuple[str, str], dict[str, Order]] = field(default_factory=dict)
 
     def add(self, order: Order) -> None:
         """Enter an order; its client order id is taken from now on."""
         self.by_id[order.id] = order
         self.by_client_id[order.account, order.client_order_id] = order
         self.by_account.setdefault(order.account, []).append(order)
-        if order.is_open:
-            self.working.setdefault(order.symbol, {})[order.id] = order
-            self.working_of.setdefault(order.account, {})[order.id] = order
+        if order.group:
+            self.groups.setdefault(order.group, []).append(order)
+        self.index(order)
 
-    def settle(self, order: Order) -> None:
-        """Take an order that has ended out of the working indexes."""
-        symbol_orders = self.working.get(order.symbol, {})
-        symbol_orders.pop(order.id, None)
-        if not symbol_orders:
-            self.working.pop(order.symbol, None)
-        self.working_of.get(order.account, {}).pop(order.id, None)
+    def index(self, order: Order) -> None:
+        """Put an order where it now belongs; to be called when its status, `active` or `due` has changed."""
+        alive = order.is_alive
+        _place(self._alive, order.account, order, alive)
+        _place(self._alive_in, (order.account, order.symbol), order, alive)
+        _place(self.working, order.symbol, order, alive and order.active)
+        if alive and (order.due or order.extended_hours):
+            self.timed[order.id] = order
+        else:
+            self.timed.pop(order.id, None)
 
-    def open_orders(self, account: str, symbol: str | None = None) -> Iterator[Order]:
-        """An account's working orders, oldest first; of one symbol, or of all."""
-        for order in self.working_of.get(account, {}).values():
-            if symbol is None or order.symbol == symbol:
-                yield order
+    def alive(self, account: str, symbol: str | None = None) -> Iterator[Order]:
+        """An account's orders that have not ended, oldest first; of one symbol, or of all."""
+        found = self._alive.get(account) if symbol is None else self._alive_in.get((account, symbol))
+        return iter((found or {}).values())
+
+    def queue(self, symbol: str | None = None) -> list[Order]:
+        """Orders a quote may move, oldest first; of one symbol, or of all."""
+        rows = self.working.values() if symbol is None else [self.working.get(symbol, {})]
+        return sorted((order for row in rows for order in row.values()), key=lambda order: order.seq)
+
+    def members(self, order: Order) -> list[Order]:
+        """The other orders of its group that have not ended."""
+        group = self.groups.get(order.group, []) if order.group else []
+        return [one for one in group if one is not order and one.is_alive]
+
+    def legs(self, order: Order) -> list[Order] | None:
+        """What is listed under the head of a group: the latest order of each role; None for other orders."""
+        if not order.group or order.is_leg or order.status == "replaced":
+            return None
+        latest = {one.role: one for one in self.groups[order.group] if one.is_leg}
+        return list(latest.values())
+
+
+_Key = TypeVar("_Key")
+
+
+def _place(index: dict[_Key, dict[str, Order]], key: _Key, order: Order, here: bool) -> None:
+    """Put an order into its row of an index, or take it out; a row never stays empty."""
+    if here:
+        index.setdefault(key, {}).setdefault(order.id, order)
+    elif (row := index.get(key)) is not None:
+        row.pop(order.id, None)
+        if not row:
+            del index[key]

@@ -1,198 +1,143 @@
-"""Market data over REST (reference section 10): only bars that are complete, except the running day's.
+"""Market data over REST (reference section 10): bars, quotes and trades, their latest ones, and snapshots."""
 
-Hour and day bars are made of the market's own bars. A day bar covers the regular session and is stamped
-with New York's midnight, as Alpaca's.
-"""
+from collections.abc import Callable, Iterable
+from datetime import datetime, timedelta
+from functools import partial
+from itertools import dropwhile
+from typing import Any, NamedTuple
 
-import re
-from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, time, timedelta
-from itertools import groupby
-from typing import Any
-
-from gambler_ai.paper_exchange import wire
-from gambler_ai.paper_exchange.calendar import NEW_YORK, new_york_day
-from gambler_ai.paper_exchange.market import Bar
-from gambler_ai.paper_exchange.queries import Query, start_of_day, words
-from gambler_ai.paper_exchange.rules import Refused
+from gambler_ai.paper_exchange import ticks, wire
+from gambler_ai.paper_exchange.data_query import (
+    LATEST_FEEDS,
+    Span,
+    check_feed,
+    checked_symbol,
+    page_token,
+    symbols,
+)
+from gambler_ai.paper_exchange.market import Quote
+from gambler_ai.paper_exchange.queries import Query
+from gambler_ai.paper_exchange.refusal import Refused
+from gambler_ai.paper_exchange.timeframes import Grouping, days, grouping
 from gambler_ai.paper_exchange.venue import Venue
 
-_FRAME = re.compile(r"(\d*)(Min|T|Hour|H|Day|D)")
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_LARGEST_PAGE = 10_000
+Args = tuple[str, ...]
+Item = dict[str, Any]
+_LOOK_BACK = timedelta(days=10)
 
 
-def _bad(message: str) -> Refused:
-    return Refused(400, None, message)
+class Entry(NamedTuple):
+    """An item of a history and when it is of; `show` makes its JSON only if it is given."""
+
+    at: datetime
+    show: Callable[[], Item]
 
 
-def bars(venue: Venue, query: Query, args: tuple[str, ...]) -> dict[str, Any]:
-    """GET /v2/stocks/bars."""
-    symbols = words(query, "symbols")
-    if not symbols:
-        raise _bad("symbols is required")
-    found, token = _page(venue, sorted(set(symbols)), query)
-    return {"bars": found, "next_page_token": token}
+def history(venue: Venue, query: Query, args: Args) -> Item:
+    """GET /v2/stocks/{bars|quotes|trades}."""
+    found, token = _page(venue, args[0], symbols(query), query)
+    return {args[0]: found, "next_page_token": token, **_currency(query)}
 
 
-def symbol_bars(venue: Venue, query: Query, args: tuple[str, ...]) -> dict[str, Any]:
-    """GET /v2/stocks/{symbol}/bars."""
-    found, token = _page(venue, [args[0]], query)
-    return {"symbol": args[0], "bars": found.get(args[0], []), "next_page_token": token}
+def symbol_history(venue: Venue, query: Query, args: Args) -> Item:
+    """GET /v2/stocks/{symbol}/{bars|quotes|trades}; null when there is nothing."""
+    symbol, kind = args
+    found, token = _page(venue, kind, [checked_symbol(symbol)], query)
+    return {"symbol": symbol, kind: found.get(symbol), "next_page_token": token, **_currency(query)}
 
 
-def latest(venue: Venue, query: Query, args: tuple[str, ...]) -> dict[str, Any]:
+def latest(venue: Venue, query: Query, args: Args) -> Item:
     """GET /v2/stocks/{bars|quotes|trades}/latest."""
-    kind = args[0]
-    found = {symbol: _latest(venue, kind, symbol) for symbol in words(query, "symbols")}
-    return {kind: {symbol: item for symbol, item in found.items() if item is not None}}
+    check_feed(query, LATEST_FEEDS)
+    found = {symbol: _latest(venue, args[0], symbol) for symbol in symbols(query)}
+    return {args[0]: {symbol: item for symbol, item in found.items() if item is not None}, **_currency(query)}
 
 
-def symbol_latest(venue: Venue, query: Query, args: tuple[str, ...]) -> dict[str, Any]:
+def symbol_latest(venue: Venue, query: Query, args: Args) -> Item:
     """GET /v2/stocks/{symbol}/{bars|quotes|trades}/latest."""
     symbol, kind = args
-    item = _latest(venue, kind, symbol)
+    check_feed(query, LATEST_FEEDS)
+    item = _latest(venue, kind, checked_symbol(symbol))
     if item is None:
         raise Refused(404, None, f"no {kind[:-1]} found for {symbol}")
-    return {"symbol": symbol, kind[:-1]: item}
+    return {"symbol": symbol, kind[:-1]: item, **_currency(query)}
 
 
-def _latest(venue: Venue, kind: str, symbol: str) -> dict[str, Any] | None:
+def snapshots(venue: Venue, query: Query, args: Args) -> Item:
+    """GET /v2/stocks/snapshots: the symbols at the top level."""
+    check_feed(query, LATEST_FEEDS)
+    return {symbol: _snapshot(venue, symbol) for symbol in symbols(query) if symbol in venue.market.symbols}
+
+
+def symbol_snapshot(venue: Venue, query: Query, args: Args) -> Item:
+    """GET /v2/stocks/{symbol}/snapshot."""
+    check_feed(query, LATEST_FEEDS)
+    symbol = checked_symbol(args[0])
+    if symbol not in venue.market.symbols:
+        raise Refused(404, None, f"no snapshot found for {symbol}")
+    return {"symbol": symbol, **_snapshot(venue, symbol), **_currency(query)}
+
+
+def _currency(query: Query) -> Item:
+    return {"currency": query["currency"]} if query.get("currency") else {}
+
+
+def _latest(venue: Venue, kind: str, symbol: str) -> Item | None:
     if symbol not in venue.market.symbols:
         return None
+    bar, quote = venue.market.latest(symbol, venue.now), venue.quote(symbol)
     if kind == "bars":
-        bar = venue.market.latest(symbol, venue.now)
         return wire.bar(bar) if bar else None
-    quote = venue.quote(symbol)
-    if quote is None:
-        return None
-    return wire.quote(quote) if kind == "quotes" else wire.trade(quote)
+    if kind == "quotes":
+        return wire.quote(quote) if quote else None
+    last = ticks.trades(bar)[-1] if bar else None
+    if quote is None or (last and last.at >= quote.at and last.price == quote.last):
+        return wire.bar_trade(last) if last else None
+    return wire.trade(quote)
 
 
-def _page(venue: Venue, symbols: list[str], query: Query) -> tuple[dict[str, list[dict[str, Any]]], str | None]:
-    """`limit` counts all symbols together; a token names the symbol and the last bar already given."""
-    group = _grouping(query.get("timeframe", ""))
-    start = _moment(query, "start") or start_of_day(venue.now)
-    end = _moment(query, "end") or venue.now
-    limit = _limit(query)
-    newest_first = query.get("sort", "asc") == "desc"
-    at_symbol, at_bar = _read_token(query.get("page_token"))
-    found: dict[str, list[dict[str, Any]]] = {}
-    room = limit
-    for symbol in symbols:
-        if symbol < at_symbol or symbol not in venue.market.symbols:
+def _snapshot(venue: Venue, symbol: str) -> Item:
+    today = venue.now.replace(microsecond=0)
+    bars = list(days(venue, symbol, today - _LOOK_BACK, today))[-2:]
+    bar = venue.market.latest(symbol, venue.now)
+    return {
+        "latestTrade": _latest(venue, "trades", symbol),
+        "latestQuote": _latest(venue, "quotes", symbol),
+        "minuteBar": wire.bar(bar) if bar else None,
+        "dailyBar": wire.bar(bars[-1]) if bars else None,
+        "prevDailyBar": wire.bar(bars[-2]) if len(bars) > 1 else None,
+    }
+
+
+def _page(venue: Venue, kind: str, named: list[str], query: Query) -> tuple[dict[str, list[Item]], str | None]:
+    """`limit` counts all symbols together; a token names the symbol and the last item already given."""
+    frame = grouping(query.get("timeframe", "")) if kind == "bars" else None
+    span = Span.read(query, venue.now)
+    found: dict[str, list[Item]] = {}
+    room, given = span.limit, ""
+    for symbol in dropwhile(lambda one: one < span.at_symbol, named):
+        if symbol not in venue.market.symbols:
             continue
-        every = list(group(venue, symbol, start, end))
-        if newest_first:
-            every.reverse()
-        if symbol == at_symbol and at_bar is not None:
-            given = at_bar
-            every = [bar for bar in every if (bar.start < given if newest_first else bar.start > given)]
-        if every and room == 0:
-            return found, _token(*_last(found))
-        if every:
-            found[symbol] = [wire.bar(bar) for bar in every[:room]]
-            if len(every) > room:
-                return found, _token(symbol, found[symbol][-1]["t"])
-            room -= len(every)
+        entries = sorted(_entries(venue, kind, frame, symbol, span), key=lambda one: one.at, reverse=span.newest_first)
+        entries = [entry for entry in entries if span.unseen(symbol, entry.at)]
+        if entries and room == 0:
+            return found, given
+        if entries:
+            found[symbol] = [entry.show() for entry in entries[:room]]
+            given = page_token(symbol, entries[:room][-1].at)
+            if len(entries) > room:
+                return found, given
+            room -= len(entries)
     return found, None
 
 
-def _last(found: dict[str, list[dict[str, Any]]]) -> tuple[str, str]:
-    symbol = list(found)[-1]
-    return symbol, found[symbol][-1]["t"]
-
-
-Grouping = Callable[[Venue, str, datetime, datetime], Iterator[Bar]]
-
-
-def _grouping(timeframe: str) -> Grouping:
-    match = _FRAME.fullmatch(timeframe)
-    if match is None:
-        raise _bad(f"invalid timeframe: {timeframe}")
-    count, unit = int(match[1] or 1), match[2]
-    if unit in ("Day", "D"):
-        if count != 1:
-            raise _bad(f"invalid timeframe: {timeframe}")
-        return _days
-    if not 1 <= count <= (59 if unit in ("Min", "T") else 23):
-        raise _bad(f"invalid timeframe: {timeframe}")
-    return _windows(timedelta(minutes=count) if unit in ("Min", "T") else timedelta(hours=count))
-
-
-def _windows(width: timedelta) -> Grouping:
-    """Bars of a fixed width, on multiples of it; one that is still running is not given."""
-
-    def group(venue: Venue, symbol: str, start: datetime, end: datetime) -> Iterator[Bar]:
-        if width == venue.market.width():
-            yield from venue.market.bars(symbol, start, end, venue.now)
-            return
-
-        def edge(bar: Bar) -> datetime:
-            return _EPOCH + (bar.start - _EPOCH) // width * width
-
-        first = _EPOCH - (_EPOCH - start) // width * width
-        for left, parts in groupby(venue.market.bars(symbol, first, end + width, venue.now), key=edge):
-            if start <= left <= end and left + width <= venue.now:
-                yield _join(left, left + width, list(parts))
-
-    return group
-
-
-def _days(venue: Venue, symbol: str, start: datetime, end: datetime) -> Iterator[Bar]:
-    first = start_of_day(start)
-    source = venue.market.bars(symbol, first, max(first, end) + timedelta(days=1), venue.now)
-    for day, parts in groupby(source, key=lambda bar: new_york_day(bar.start)):
-        session = venue.sessions.on(day)
-        left = datetime.combine(day, time(), NEW_YORK).astimezone(UTC)
-        if session is None or not start <= left <= end:
-            continue
-        regular = [bar for bar in parts if bar.end > session.open and bar.start < session.close]
-        if regular:
-            yield _join(left, regular[-1].end, regular)
-
-
-def _join(left: datetime, right: datetime, parts: list[Bar]) -> Bar:
-    return parts[-1]._replace(
-        start=left,
-        end=right,
-        open=parts[0].open,
-        high=max(bar.high for bar in parts),
-        low=min(bar.low for bar in parts),
-        volume=sum(bar.volume for bar in parts),
-    )
-
-
-def _moment(query: Query, name: str) -> datetime | None:
-    text = query.get(name)
-    if not text:
-        return None
-    try:
-        parsed = datetime.fromisoformat(text.replace(" ", "+"))
-    except ValueError:
-        raise _bad(f"invalid {name}: {text}") from None
-    return parsed.astimezone(UTC) if parsed.tzinfo else parsed.replace(tzinfo=UTC)
-
-
-def _limit(query: Query) -> int:
-    text = query.get("limit") or "1000"
-    if not text.isdecimal() or int(text) < 1:
-        raise _bad(f"invalid limit: {text}")
-    if int(text) > _LARGEST_PAGE:
-        raise _bad("invalid limit: larger than the allowed maximum of 10000")
-    return int(text)
-
-
-def _token(symbol: str, left: str) -> str:
-    return urlsafe_b64encode(f"{symbol}|{left}".encode()).decode()
-
-
-def _read_token(token: str | None) -> tuple[str, datetime | None]:
-    if not token:
-        return "", None
-    try:
-        symbol, _, left = urlsafe_b64decode(token.encode()).decode().partition("|")
-        return symbol, datetime.fromisoformat(left)
-    except ValueError:
-        raise _bad("invalid page_token") from None
+def _entries(venue: Venue, kind: str, frame: Grouping | None, symbol: str, span: Span) -> Iterable[Entry]:
+    if frame is not None:
+        return [Entry(bar.start, partial(wire.bar, bar)) for bar in frame(venue, symbol, span.start, span.end)]
+    bars = venue.market.bars(symbol, span.start - venue.market.width(), span.end, venue.now)
+    if kind == "quotes":
+        quotes = [Quote.closing(bar) for bar in bars]
+        every = [Entry(quote.at, partial(wire.quote, quote)) for quote in quotes]
+    else:
+        every = [Entry(one.at, partial(wire.bar_trade, one)) for bar in bars for one in ticks.trades(bar)]
+    return [entry for entry in every if span.start <= entry.at <= span.end]

@@ -49,11 +49,13 @@ class Exchange:
         seed: int = 0,
         partial_fill_rate: float | Decimal = Decimal("0.1"),
         keys: dict[str, str] | None = None,
+        switches: dict[str, Any] | None = None,
     ) -> "Exchange":
         """A new exchange, or the stored one continued: its clock, ids, accounts, orders, executions and truth.
 
         `state` is a file or ":memory:". `start` and `seed` count only for a new one. `wall` stamps the truth
         log. `keys` maps the only accepted keys to their secrets; without it any pair opens an account.
+        `switches` are set on top of the stored ones (see `switches.Switches`).
         Raises UsageError when the stored state belongs to another market or another process holds it.
         """
         store = Store(state)
@@ -62,11 +64,26 @@ class Exchange:
             store.close()
             raise UsageError(f"{state} belongs to market {meta['market']}, not {market.spec}; use another state file")
         meta = meta or {"market": market.spec, "seed": str(seed)}
+        return cls._continued(store, meta, market, start, wall, partial_fill_rate, keys, switches)
+
+    @classmethod
+    def _continued(
+        cls,
+        store: Store,
+        meta: dict[str, str],
+        market: Market,
+        start: datetime,
+        wall: Callable[[], datetime],
+        partial_fill_rate: float | Decimal,
+        keys: dict[str, str] | None,
+        switches: dict[str, Any] | None = None,
+    ) -> "Exchange":
         stored = json.loads(meta.get("moment", "{}"))
         now = datetime.fromisoformat(stored["now"]) if stored else start.astimezone(UTC)
         ids = Ids(int(meta["seed"]), stored.get("counters"))
         venue = Venue(market, nyse(), ids, now, Decimal(str(partial_fill_rate)))
         _load(venue, store, stored)
+        venue.switches.set({**stored.get("switches", {}), **(switches or {})})
         exchange = cls(store, venue, Keyring(venue, keys, set(stored.get("dead_keys", []))), wall)
         if not stored:
             store.save(meta)
@@ -128,13 +145,17 @@ class Exchange:
         return self.venue.now
 
     def next_event(self) -> datetime | None:
-        """When something happens next: a bar, an opening, a close. None when the market has ended."""
+        """When something happens next: a bar, an opening, a close, a decision. None after the market."""
         venue = self.venue
+        due = venue.next_due()
+        moments = [due] if due else []
         market_next = venue.market.next_time(venue.now)
-        if market_next is None:
-            return venue.session.close if venue.session else None
-        session = venue.sessions.current_or_next(venue.now)
-        return min(market_next, session.open if venue.now < session.open else session.close)
+        if market_next is not None:
+            session = venue.sessions.current_or_next(venue.now)
+            moments += [market_next, session.open if venue.now < session.open else session.close]
+        elif venue.session:
+            moments.append(venue.session.close)
+        return min(moments, default=None)
 
     def advance_to(self, to: datetime) -> None:
         """Let everything up to `to` happen, in order, then stand at `to`. Time never runs backwards."""
@@ -150,9 +171,11 @@ class Exchange:
         venue.now = at
         if self._audience.watched:
             self._audience.show_bars(venue.market, at)
-        if venue.book.working and venue.session:
+        if venue.book.working and (venue.session or venue.book.timed):
             moved = venue.market.bars_at(at, frozenset(venue.book.working))
-            venue.quotes_moved({bar.symbol for bar in moved}, venue.session)
+            venue.quotes_moved({bar.symbol for bar in moved})
+        if venue.book.timed:
+            venue.settle_due()
         if upcoming.close == at:
             venue.close_session(upcoming)
         elif upcoming.open == at:
@@ -164,7 +187,7 @@ class Exchange:
         venue = self.venue
         venue.lab_quotes[quote.symbol] = quote
         self._audience.show_quote(quote)
-        venue.quotes_moved({quote.symbol}, venue.session)
+        venue.quotes_moved({quote.symbol})
         self.commit()
 
     # -- what is stored ----------------------------------------------------------------------------
@@ -186,6 +209,7 @@ class Exchange:
             "now": venue.now.isoformat(),
             "last_stamp": venue.last_stamp.isoformat(),
             "counters": venue.ids.counters,
+            "switches": venue.switches.show(),
             "dead_keys": sorted(self.keyring.dead),
             "lab_quotes": [
                 [quote.symbol, quote.at.isoformat(), str(quote.bid), str(quote.ask), str(quote.last)]
@@ -202,6 +226,34 @@ class Exchange:
         )
         venue.changes, self._requests, self._stored_now = Changes(), [], venue.now
         self._audience.flush()
+
+    def twin(self) -> "Exchange":
+        """This exchange as it stands, in memory, on the same market: what a stale answer is read from."""
+        store = Store(":memory:")
+        self.copy_to(store)
+        venue = self.venue
+        return Exchange._continued(
+            store, store.meta(), venue.market, venue.now, self._wall, venue.partial_fill_rate, self.keyring.allowed
+        )
+
+    def copy_to(self, store: Store) -> None:
+        """Store everything, and the same in another store."""
+        self.commit()
+        self._store.copy_to(store)
+
+    def restore(self, store: Store) -> None:
+        """Become what was copied. Listeners stay; times and ids go on from there. UsageError for another market."""
+        if store.meta().get("market") != self.venue.market.spec:
+            raise UsageError("this snapshot is of another market")
+        store.copy_to(self._store)
+        old, meta = self.venue, self._store.meta()
+        restored = Exchange._continued(
+            self._store, meta, old.market, old.now, self._wall, old.partial_fill_rate, self.keyring.allowed
+        )
+        self.venue, self.keyring = restored.venue, restored.keyring
+        self.venue.tell, self.venue.fault = self._audience.tell, old.fault
+        self._requests = []
+        self.commit()
 
     def close(self) -> None:
         """Store and let go of the file."""

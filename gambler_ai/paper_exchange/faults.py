@@ -1,12 +1,15 @@
 """Fault rules: which requests and frames go wrong, and how. Pure bookkeeping; the transport does the harm."""
 
 import re
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from gambler_ai.paper_exchange.rules import Refused
+from gambler_ai.paper_exchange.api import Answer
+from gambler_ai.paper_exchange.book import Order
+from gambler_ai.paper_exchange.refusal import Refused
 
 BEFORE = frozenset({"reset_before", "hang_before", "status_before", "delay_before", "html_before"})
 AFTER = frozenset(
@@ -22,13 +25,37 @@ AFTER = frozenset(
         "duplicate",
     }
 )
-ON_FRAMES = frozenset({"ws_mute", "ws_drop", "ws_cut", "ws_duplicate", "ws_swap", "ws_null", "ws_unknown"})
+INSTEAD = frozenset({"stale"})
+ON_REQUESTS = BEFORE | AFTER | INSTEAD
+ON_FRAMES = frozenset(
+    {
+        "ws_mute",
+        "ws_drop",
+        "ws_cut",
+        "ws_delay",
+        "ws_duplicate",
+        "ws_swap",
+        "ws_null",
+        "ws_unknown",
+        "ws_status",
+        "ws_bare",
+    }
+)
+ON_ORDERS = frozenset({"partial_fill", "hold_cancel"})
+_ACTS = ON_REQUESTS | ON_FRAMES | ON_ORDERS
 _MATCHERS = frozenset({"method", "path", "symbol", "event"})
+
+
+Past = Callable[[str, str, dict[str, str], bytes, str, str], Answer]
 
 
 @dataclass(slots=True)
 class Rule:
-    """One rule. `times` counts down, None is for ever; `seconds` are wall time; `p` is the chance of each match."""
+    """One rule. `times` counts down, None is for ever; `seconds` are wall time; `p` is the chance of each match.
+
+    A stale rule answers from the `past` until it ends by itself.
+    For orders `seconds` are exchange time, and `qty` is how many shares one partial fill has.
+    """
 
     id: int
     match: dict[str, str]
@@ -37,31 +64,37 @@ class Rule:
     times: int | None
     seconds: float | None
     code: int | None
+    until: float | None = None
+    past: Past | None = None
+    qty: Decimal | None = None
 
     def describe(self) -> dict[str, Any]:
         """As the lab shows it."""
         shown = {"id": self.id, "match": self.match, "act": self.act, "p": float(self.p), "times": self.times}
-        return {**shown, "seconds": self.seconds, "code": self.code}
+        qty = None if self.qty is None else str(self.qty)
+        return {**shown, "seconds": self.seconds, "code": self.code, "qty": qty}
 
 
 class Faults:
     """The rules in force, oldest first; the first that matches acts. They end with the process."""
 
-    def __init__(self, chance: Callable[[], Decimal]) -> None:
+    def __init__(self, chance: Callable[[], Decimal], now: Callable[[], float] = time.monotonic) -> None:
         self._chance = chance
+        self._now = now
         self._rules: list[Rule] = []
         self._count = 0
 
     @property
     def rules(self) -> list[Rule]:
         """The rules still in force."""
+        self._forget_ended()
         return list(self._rules)
 
     def add(self, fields: dict[str, Any]) -> Rule:
         """Read and add a rule; Refused (422) when it makes no sense."""
         act, match = fields.get("act"), fields.get("match") or {}
-        if act not in BEFORE | AFTER | ON_FRAMES:
-            raise Refused(422, None, f"unknown act {act!r}; known: {', '.join(sorted(BEFORE | AFTER | ON_FRAMES))}")
+        if act not in _ACTS:
+            raise Refused(422, None, f"unknown act {act!r}; known: {', '.join(sorted(_ACTS))}")
         if not isinstance(match, dict) or not match.keys() <= _MATCHERS:
             raise Refused(422, None, f"match takes {', '.join(sorted(_MATCHERS))}")
         try:
@@ -70,12 +103,15 @@ class Faults:
             times = None if fields.get("times") is None else int(fields["times"])
             seconds = None if fields.get("seconds") is None else float(fields["seconds"])
             code = None if fields.get("code") is None else int(fields["code"])
+            qty = None if fields.get("qty") is None else Decimal(str(fields["qty"]))
         except (ValueError, ArithmeticError, re.error) as broken:
             raise Refused(422, None, f"malformed rule: {broken}") from broken
-        if act.startswith("delay") and seconds is None:
+        if (act.startswith("delay") or act in ("ws_delay", "stale")) and seconds is None:
             raise Refused(422, None, f"{act} wants seconds")
         self._count += 1
-        rule = Rule(self._count, {k: str(v) for k, v in match.items()}, act, p, times, seconds, code)
+        rule = Rule(self._count, {k: str(v) for k, v in match.items()}, act, p, times, seconds, code, qty=qty)
+        if act in INSTEAD and seconds is not None:
+            rule.until = self._now() + seconds
         self._rules.append(rule)
         return rule
 
@@ -87,13 +123,22 @@ class Faults:
 
     def on_request(self, method: str, path: str, symbol: str | None) -> Rule | None:
         """The fault of a request, if any; uses the rule up by one."""
-        return self._take(BEFORE | AFTER, {"method": method, "path": path, "symbol": symbol}) if self._rules else None
+        return self._take(ON_REQUESTS, {"method": method, "path": path, "symbol": symbol}) if self._rules else None
 
     def on_frame(self, path: str, event: str, symbol: str | None) -> Rule | None:
         """The fault of a websocket frame, if any; uses the rule up by one."""
         return self._take(ON_FRAMES, {"path": path, "event": event, "symbol": symbol}) if self._rules else None
 
+    def on_order(self, act: str, order: Order) -> Rule | None:
+        """The fault of an order, if any; uses the rule up by one."""
+        return self._take(frozenset({act}), {"symbol": order.symbol}) if self._rules else None
+
+    def _forget_ended(self) -> None:
+        now = self._now()
+        self._rules = [rule for rule in self._rules if rule.until is None or now < rule.until]
+
     def _take(self, acts: frozenset[str], facts: dict[str, str | None]) -> Rule | None:
+        self._forget_ended()
         for rule in self._rules:
             if rule.act in acts and all(_fits(name, want, facts) for name, want in rule.match.items()):
                 if rule.p < 1 and self._chance() >= rule.p:

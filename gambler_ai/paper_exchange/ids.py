@@ -4,12 +4,13 @@ A draw is a hash of (seed, kind, counter). The counters are the whole state, so 
 enough to continue after a restart without ever repeating an id.
 """
 
-import uuid
 from datetime import datetime
 from decimal import Decimal
 from hashlib import blake2b
 
 _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+_VARIANT = "89ab" * 4
+_PAIRS = [first + second for first in _CROCKFORD for second in _CROCKFORD]
 _TWO_TO_64 = Decimal(2**64)
 
 
@@ -40,7 +41,7 @@ class Ids:
     def ulid(self, kind: str, at: datetime) -> str:
         """An event id: ten characters of time in milliseconds, sixteen of chance; sorts by time."""
         number = (int(at.timestamp() * 1000) << 80) | int.from_bytes(self._draw(kind, 10))
-        return "".join(_CROCKFORD[(number >> shift) & 31] for shift in range(125, -1, -5))
+        return "".join([_PAIRS[(number >> shift) & 1023] for shift in range(120, -1, -10)])
 
     def _draw(self, kind: str, size: int) -> bytes:
         count = self.counters.get(kind, 0) + 1
@@ -50,4 +51,5 @@ class Ids:
 
 def as_uuid(raw: bytes) -> str:
     """Sixteen bytes as the text of a version 4 UUID."""
-    return str(uuid.UUID(bytes=raw, version=4))
+    text = raw.hex()
+    return f"{text[:8]}-{text[8:12]}-4{text[13:16]}-{_VARIANT[raw[8] >> 4]}{text[17:20]}-{text[20:]}"

@@ -15,7 +15,7 @@ class Keyring:
 
     def __init__(self, venue: Venue, allowed: dict[str, str] | None, dead: set[str]) -> None:
         self._venue = venue
-        self._allowed = allowed
+        self.allowed = allowed
         self._by_key = {account.key: account for account in venue.accounts.values() if not account.closed}
         self.dead = dead
 
@@ -23,15 +23,16 @@ class Keyring:
         """The account of a pair, opened on first use; None when the pair is refused."""
         if not key or not secret or key in self.dead:
             return None
-        if self._allowed is not None and self._allowed.get(key) != secret:
+        if self.allowed is not None and self.allowed.get(key) != secret:
             return None
         account = self._by_key.get(key) or self._open(key, secret)
         return account if compare_digest(account.secret_hash, _hash(secret)) else None
 
     def retire(self, account: Account, keys_die: bool) -> None:
         """End an account; its key is dead, or opens a new account with a new id on next use."""
-        for order in list(self._venue.book.open_orders(account.id)):
-            self._venue.cancel(order)
+        for order in list(self._venue.book.alive(account.id)):
+            if order.is_alive:
+                self._venue.end(order, "canceled")
         account.closed = True
         self._venue.changes.accounts[account.id] = account
         self._by_key.pop(account.key, None)
@@ -43,7 +44,7 @@ class Keyring:
         generation = sum(account.key == key for account in venue.accounts.values())
         account_id = venue.ids.fixed_uuid("account", f"{key}:{generation}" if generation else key)
         number = "PA3" + account_id.replace("-", "")[:9].upper()
-        account = Account(account_id, key, _hash(secret), number, venue.now)
+        account = Account(account_id, key, _hash(secret), number, venue.now, multiplier=venue.switches.multiplier)
         venue.accounts[account_id] = account
         venue.changes.accounts[account_id] = account
         self._by_key[key] = account

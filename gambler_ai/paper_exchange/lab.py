@@ -10,14 +10,17 @@ from hmac import compare_digest
 from typing import Any
 
 from gambler_ai.errors import UsageError
-from gambler_ai.paper_exchange import wire
+from gambler_ai.paper_exchange import lab_trading, wire
 from gambler_ai.paper_exchange.account import Account
 from gambler_ai.paper_exchange.api import Answer
 from gambler_ai.paper_exchange.driver import Driver
 from gambler_ai.paper_exchange.exchange import Exchange
 from gambler_ai.paper_exchange.faults import Faults
+from gambler_ai.paper_exchange.gate import Gate
 from gambler_ai.paper_exchange.market import CENT, Quote
-from gambler_ai.paper_exchange.rules import Refused, read_body, read_ticket
+from gambler_ai.paper_exchange.refusal import Refused, read_body
+from gambler_ai.paper_exchange.shelf import Shelf
+from gambler_ai.paper_exchange.tickets import read_ticket
 
 Fields = dict[str, Any]
 
@@ -25,8 +28,12 @@ Fields = dict[str, Any]
 class Lab:
     """Answers `/_lab` paths. `token` None closes the lab."""
 
-    def __init__(self, exchange: Exchange, driver: Driver, faults: Faults, token: str | None) -> None:
+    def __init__(
+        self, exchange: Exchange, driver: Driver, faults: Faults, token: str | None, gate: Gate, shelf: Shelf
+    ) -> None:
         self._exchange = exchange
+        self._limits = gate.limits
+        self._shelf = shelf
         self._driver = driver
         self._faults = faults
         self._token = token
@@ -36,10 +43,17 @@ class Lab:
             ("POST", "price"): self._price,
             ("POST", "orders"): self._order,
             ("POST", "account"): self._account,
+            ("GET", "switches"): lambda fields: lab_trading.set_switches(exchange, {}),
+            ("POST", "switches"): lambda fields: lab_trading.set_switches(exchange, fields),
+            ("POST", "corporate-action"): lambda fields: lab_trading.corporate_action(exchange, fields),
             ("GET", "faults"): lambda fields: [rule.describe() for rule in self._faults.rules],
-            ("POST", "faults"): lambda fields: self._faults.add(fields).describe(),
+            ("POST", "faults"): self._add_fault,
             ("DELETE", "faults"): self._remove_faults,
             ("GET", "truth"): self._truth,
+            ("GET", "limits"): lambda fields: self._limits.show(),
+            ("POST", "limits"): self._set_limits,
+            ("POST", "snapshot"): self._snapshot,
+            ("POST", "restore"): self._restore,
         }
 
     def answer(self, method: str, path: str, query: dict[str, str], body: bytes, token: str | None) -> Answer:
@@ -104,13 +118,18 @@ class Lab:
         return wire.order(self._exchange.venue.book.by_id[answer["id"]])
 
     def _account(self, fields: Fields) -> Fields:
-        """`cash` (USD) sets it, `block` true or false, `reset` true ends the account; `keys_die` with it."""
+        """`cash` (USD) sets it, `block` and `liquidation_only` are true or false.
+
+        `reset` true ends the account; `keys_die` with it.
+        """
         exchange = self._exchange
         account = self._named_account(fields.get("account"))
         if fields.get("cash") is not None:
             account.cash = Decimal(str(fields["cash"]))
         if fields.get("block") is not None:
             account.trading_blocked = bool(fields["block"])
+        if fields.get("liquidation_only") is not None:
+            account.liquidation_only = bool(fields["liquidation_only"])
         if fields.get("multiplier") is not None:
             account.multiplier = int(fields["multiplier"])
         exchange.venue.changes.accounts[account.id] = account
@@ -123,6 +142,27 @@ class Lab:
             "blocked": account.trading_blocked,
             "closed": account.closed,
         }
+
+    def _add_fault(self, fields: Fields) -> Fields:
+        rule = self._faults.add(fields)
+        if rule.act == "stale":
+            self._driver.catch_up()
+            rule.past = self._exchange.twin().request
+        return rule.describe()
+
+    def _set_limits(self, fields: Fields) -> Fields:
+        self._limits.set(fields)
+        return self._limits.show()
+
+    def _snapshot(self, fields: Fields) -> Fields:
+        self._driver.catch_up()
+        name = self._shelf.put(str(fields.get("name", "snapshot")), self._exchange)
+        return {"name": name, "now": wire.stamp(self._exchange.now)}
+
+    def _restore(self, fields: Fields) -> Fields:
+        self._shelf.take(str(fields.get("name", "snapshot")), self._exchange)
+        self._driver.moved()
+        return self._clock({})
 
     def _remove_faults(self, fields: Fields) -> Fields:
         return {"removed": self._faults.remove(int(fields["id"]) if "id" in fields else None)}

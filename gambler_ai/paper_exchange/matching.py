@@ -13,6 +13,29 @@ _ONE = Decimal(1)
 _FIFTY = Decimal(50)
 
 
+def is_stop(order: Order) -> bool:
+    """Whether it waits for a trade before it works."""
+    return order.type in ("stop", "stop_limit", "trailing_stop")
+
+
+def follow(order: Order, last: Decimal) -> bool:
+    """Let a trailing stop follow the market; whether it moved. Its high-water mark is a low one for a buy."""
+    if order.type != "trailing_stop" or order.triggered:
+        return False
+    best = last if order.hwm is None else (min if order.side == "buy" else max)(order.hwm, last)
+    if best == order.hwm and order.stop_price is not None:
+        return False
+    distance = order.trail_price if order.trail_price is not None else best * (order.trail_percent or 0) / 100
+    stop = best + distance if order.side == "buy" else best - distance
+    order.hwm, order.stop_price = best, stop.quantize(CENT if stop >= 1 else CENT * CENT)
+    return True
+
+
+def market_price(order: Order, quote: Quote) -> Decimal:
+    """The far side of the quote."""
+    return quote.ask if order.side == "buy" else quote.bid
+
+
 def elected(order: Order, last: Decimal) -> bool:
     """Whether a stop order is triggered by this trade price."""
     if order.stop_price is None:
@@ -35,7 +58,7 @@ def collar(stop_price: Decimal) -> Decimal:
 
 def fill_price(order: Order, quote: Quote) -> Decimal | None:
     """The price at which a (triggered) order trades against this quote; None when it does not."""
-    price = quote.ask if order.side == "buy" else quote.bid
+    price = market_price(order, quote)
     if price <= 0:
         return None
     worst = worst_price(order)

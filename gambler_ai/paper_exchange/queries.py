@@ -7,7 +7,7 @@ from itertools import islice
 
 from gambler_ai.paper_exchange.book import Execution, Order
 from gambler_ai.paper_exchange.calendar import NEW_YORK, new_york_day
-from gambler_ai.paper_exchange.rules import Refused
+from gambler_ai.paper_exchange.refusal import Refused
 from gambler_ai.paper_exchange.wire import activity_id
 
 Query = dict[str, str]
@@ -69,8 +69,16 @@ def words(query: Query, name: str) -> list[str]:
     return [word.strip() for word in query.get(name, "").split(",") if word.strip()]
 
 
-def orders(everything: list[Order], by_id: dict[str, Order], query: Query) -> list[Order]:
-    """One page of an account's orders (given oldest first). `after` and `until` are exclusive, on submitted_at."""
+def flag(query: Query, name: str) -> bool:
+    """A yes or no, capitalised or not."""
+    return choice({name: query.get(name, "").lower()}, name, "false", ("true", "false")) == "true"
+
+
+def orders(everything: list[Order], by_id: dict[str, Order], query: Query, nested: bool = False) -> list[Order]:
+    """One page of an account's orders (given oldest first). `after` and `until` are exclusive, on submitted_at.
+
+    With `nested` legs are not listed by themselves, even when the order they hang on is not in the list.
+    """
     status = choice(query, "status", "open", ("open", "closed", "all"))
     limit = whole(query, "limit", 50, 500)
     newest_first = choice(query, "direction", "desc", ("asc", "desc")) == "desc"
@@ -92,6 +100,8 @@ def orders(everything: list[Order], by_id: dict[str, Order], query: Query) -> li
     def chosen() -> Iterator[Order]:
         for index in range(last - 1, first - 1, -1) if newest_first else range(first, last):
             order = everything[index]
+            if nested and order.is_leg:
+                continue
             if status != "all" and order.is_open != (status == "open"):
                 continue
             if (symbols and order.symbol not in symbols) or (side and order.side != side):

@@ -23,9 +23,11 @@ from gambler_ai.paper_exchange.driver import Driver, read_speed
 from gambler_ai.paper_exchange.exchange import Exchange
 from gambler_ai.paper_exchange.faults import Faults
 from gambler_ai.paper_exchange.files import write_atomically
+from gambler_ai.paper_exchange.gate import Gate
 from gambler_ai.paper_exchange.lab import Lab
 from gambler_ai.paper_exchange.market import Market, open_market
 from gambler_ai.paper_exchange.pacing import Pacing
+from gambler_ai.paper_exchange.shelf import Shelf
 from gambler_ai.paper_exchange.tape import Tape
 from gambler_ai.paper_exchange.transport import KnownProtocol
 
@@ -41,7 +43,8 @@ class ServeOptions:
     `port` 0 takes a free one, announced as JSON {"port", "pid"} in `port_file` and to `ready`. `state` is a
     file or ":memory:". `start` None means the first session open a tape has, or the next one after the wall
     clock. `speed` is a factor, max, paced or manual. `idle_exit_s` ends the server after that many wall
-    seconds without request or socket. `keys` maps the only accepted keys to secrets.
+    seconds without request or socket. `keys` maps the only accepted keys to secrets,
+    `switches` the names of `switches.Switches` to values.
     """
 
     port: int = 0
@@ -55,6 +58,7 @@ class ServeOptions:
     night: str = "skip"
     idle_exit_s: float | None = None
     keys: dict[str, str] | None = None
+    switches: dict[str, str] | None = None
     port_file: Path | None = None
     ready: Callable[[int], None] | None = None
 
@@ -77,6 +81,7 @@ def serve(options: ServeOptions) -> None:
             options.seed,
             options.partial_fill_rate,
             options.keys,
+            options.switches,
         )
         try:
             asyncio.run(_run(exchange, options, listener, token))
@@ -106,7 +111,10 @@ async def _run(exchange: Exchange, options: ServeOptions, listener: socket.socke
     driver = Driver(exchange, pacing, options.speed, options.night)
     pacing.changed = driver.wake
     faults = Faults(lambda: exchange.venue.ids.chance("fault"))
-    app = App(exchange, driver, pacing, faults, Lab(exchange, driver, faults, token))
+    exchange.venue.fault = faults.on_order
+    gate = Gate()
+    lab = Lab(exchange, driver, faults, token, gate, Shelf(options.state))
+    app = App(exchange, driver, pacing, faults, lab, gate)
     server = _Server(
         uvicorn.Config(
             app,

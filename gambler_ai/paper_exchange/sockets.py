@@ -10,6 +10,7 @@ from gambler_ai.paper_exchange import transport
 from gambler_ai.paper_exchange.faults import Faults
 
 _DEEPEST = 50_000
+_CLEAN = (1000, 1001)
 
 
 Encode = Callable[[Any], str | bytes]
@@ -18,20 +19,36 @@ Encode = Callable[[Any], str | bytes]
 class Channel:
     """The sending side of a socket, with the lab's frame faults. `encode` makes bytes or text of a frame."""
 
-    def __init__(self, socket: WebSocket, faults: Faults, encode: Encode) -> None:
+    def __init__(self, socket: WebSocket, faults: Faults, encode: Encode, too_slow: Any = None) -> None:
         self._socket = socket
         self._faults = faults
         self._encode = encode
-        self._queue: asyncio.Queue[str | bytes] = asyncio.Queue(_DEEPEST)
+        self._too_slow = too_slow
+        self._queue: asyncio.Queue[str | bytes | None] = asyncio.Queue(_DEEPEST)
         self._mute_until: float | None = None
         self._held_back: list[Any] = []
+        self.clean = False
 
     def put(self, frame: Any) -> None:
         """Send a frame soon; a client that does not read is cut off."""
         try:
             self._queue.put_nowait(self._encode(frame))
         except asyncio.QueueFull:
+            self._give_up()
+
+    def _give_up(self) -> None:
+        """A client that does not read is told so, if this kind of socket has words for it, and cut off."""
+        if self._too_slow is None:
             transport.reset(self._socket.scope)
+            return
+        while not self._queue.empty():
+            self._queue.get_nowait()
+        self._queue.put_nowait(self._encode(self._too_slow))
+        self._queue.put_nowait(None)
+
+    def finish(self) -> None:
+        """Close once everything said has gone out."""
+        self._queue.put_nowait(None)
 
     def publish(self, event: str, symbol: str | None, frame: Any) -> None:
         """Send news soon, or what a fault makes of it."""
@@ -49,6 +66,8 @@ class Channel:
             transport.reset(self._socket.scope)
         elif rule.act == "ws_swap":
             self._held_back.append(frame)
+        elif rule.act == "ws_delay":
+            asyncio.get_running_loop().call_later(rule.seconds or 0, self.put, frame)
         elif rule.act != "ws_drop":
             for one in _spoilt(rule.act, frame):
                 self.put(one)
@@ -60,6 +79,7 @@ class Channel:
             while True:
                 message = await self._socket.receive()
                 if message["type"] == "websocket.disconnect":
+                    self.clean = message.get("code") in _CLEAN
                     return
                 hear(message.get("text") or message.get("bytes") or b"")
         except WebSocketDisconnect:
@@ -72,6 +92,9 @@ class Channel:
         while True:
             frame = await self._queue.get()
             try:
+                if frame is None:
+                    await self._socket.close()
+                    return
                 if isinstance(frame, bytes):
                     await self._socket.send_bytes(frame)
                 else:
@@ -81,8 +104,17 @@ class Channel:
 
 
 def _spoilt(act: str, frame: Any) -> list[Any]:
-    """The same frame twice, or an order event without data or of an unknown kind. Data frames are only doubled."""
+    """The same frame twice, or an order event that a strict client stumbles over. Data frames are only doubled."""
     if act == "ws_duplicate" or not isinstance(frame, dict):
         return [frame, frame]
-    data = None if act == "ws_null" else {**frame["data"], "event": "unheard_of"}
-    return [{**frame, "data": data}]
+    data = frame["data"]
+    if act == "ws_null":
+        spoilt = None
+    elif act == "ws_unknown":
+        spoilt = {**data, "event": "unheard_of"}
+    elif act == "ws_status":
+        spoilt = {**data, "order": {**data["order"], "status": "unheard_of"}}
+    else:
+        bare = ("execution_id", "event_id", "at", "price", "qty", "position_qty")
+        spoilt = {name: value for name, value in data.items() if name not in bare}
+    return [{**frame, "data": spoilt}]

@@ -54,6 +54,7 @@ class Store:
             self._db.execute("PRAGMA locking_mode=EXCLUSIVE")
             self._db.execute("PRAGMA journal_mode=WAL")
             self._db.execute("PRAGMA synchronous=FULL")
+            self._db.execute("PRAGMA wal_autocheckpoint=10000")
             version = self._db.execute("PRAGMA user_version").fetchone()[0]
             tables = self._db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
             if tables == 0:
@@ -101,34 +102,28 @@ class Store:
         run = self._db
         run.execute("BEGIN IMMEDIATE")
         run.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", meta.items())
-        for account in accounts:
-            run.execute(
-                "INSERT INTO accounts VALUES (?, ?) ON CONFLICT (id) DO UPDATE SET data = excluded.data",
-                (account.id, pack(account)),
-            )
-        for order in orders:
-            run.execute(
-                "INSERT INTO orders VALUES (?, ?, ?, ?) ON CONFLICT (seq) DO UPDATE SET data = excluded.data",
-                (order.seq, order.account, order.client_order_id, pack(order)),
-            )
-        for execution in executions:
-            run.execute("INSERT INTO executions VALUES (?, ?)", (execution.seq, pack(execution)))
-        for row in requests:
-            run.execute(
-                "INSERT INTO requests (at, wall_at, account, method, path, client_order_id, status, acted)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                (
-                    row.at,
-                    row.wall_at,
-                    row.account,
-                    row.method,
-                    row.path,
-                    row.client_order_id,
-                    row.status,
-                    row.acted,
-                ),
-            )
+        run.executemany(
+            "INSERT INTO accounts VALUES (?, ?) ON CONFLICT (id) DO UPDATE SET data = excluded.data",
+            [(account.id, pack(account)) for account in accounts],
+        )
+        run.executemany(
+            "INSERT INTO orders VALUES (?, ?, ?, ?) ON CONFLICT (seq) DO UPDATE SET data = excluded.data",
+            [(order.seq, order.account, order.client_order_id, pack(order)) for order in orders],
+        )
+        run.executemany("INSERT INTO executions VALUES (?, ?)", [(one.seq, pack(one)) for one in executions])
+        run.executemany(
+            "INSERT INTO requests (at, wall_at, account, method, path, client_order_id, status, acted)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            [
+                (row.at, row.wall_at, row.account, row.method, row.path, row.client_order_id, row.status, row.acted)
+                for row in requests
+            ],
+        )
         run.execute("COMMIT")
+
+    def copy_to(self, other: "Store") -> None:
+        """Make another store's content this one's."""
+        self._db.backup(other._db)
 
     def close(self) -> None:
         """Give the file back."""
@@ -138,7 +133,7 @@ class Store:
 def pack(record: Account | Order | Execution) -> str:
     """A record as JSON text; amounts and times as exact text."""
     shape = _SHAPES[type(record)]
-    return json.dumps({name: getattr(record, name) for name, _ in shape}, default=_plain)
+    return _ENCODE({name: getattr(record, name) for name, _ in shape})
 
 
 def unpack(cls: type[_T], text: str) -> _T:
@@ -153,6 +148,9 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Position):
         return [str(value.qty), str(value.cost)]
     return value.isoformat() if isinstance(value, datetime) else str(value)
+
+
+_ENCODE = json.JSONEncoder(default=_plain).encode
 
 
 def _same(value: Any) -> Any:

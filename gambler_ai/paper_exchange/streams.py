@@ -5,33 +5,53 @@ from collections.abc import Callable
 from typing import Any
 
 import msgpack
+from starlette.responses import Response
 from starlette.websockets import WebSocket
 
 from gambler_ai.paper_exchange import wire
 from gambler_ai.paper_exchange.audience import Frame
 from gambler_ai.paper_exchange.exchange import Exchange
 from gambler_ai.paper_exchange.faults import Faults
+from gambler_ai.paper_exchange.gate import Gate
 from gambler_ai.paper_exchange.sockets import Channel
 
 
 class TradeUpdates:
     """The conversation on one `/stream` socket: authenticate, listen, then events."""
 
-    def __init__(self, socket: WebSocket, exchange: Exchange, faults: Faults) -> None:
+    def __init__(self, socket: WebSocket, exchange: Exchange, faults: Faults, gate: Gate) -> None:
         self._socket = socket
         self._exchange = exchange
+        self._gate = gate
         self._packed = "msgpack" in socket.headers.get("content-type", "")
         self._channel = Channel(socket, faults, self._encode)
         self._account: str | None = None
+        self._slot: str | None = None
         self._stop: Callable[[], None] | None = None
 
     async def run(self) -> None:
-        """Until the client is gone. The server says nothing first."""
+        """Until the client is gone. The server says nothing first; a surplus connection is refused with 429."""
+        expected = self._expected()
+        if expected and self._gate.streams.full(expected, self._gate.limits.stream_connections):
+            await self._socket.send_denial_response(Response("too many connections", 429))
+            return
         await self._socket.accept()
         try:
             await self._channel.serve(self._hear)
         finally:
             self._unlisten()
+            if self._slot:
+                linger = 0.0 if self._channel.clean else self._gate.limits.stream_slot_seconds
+                self._gate.streams.give_back(self._slot, linger)
+
+    def _expected(self) -> str | None:
+        """Whose connection this will be: keys come later, unless the upgrade has them or there is one account."""
+        headers = self._socket.headers
+        named = headers.get("apca-api-key-id"), headers.get("apca-api-secret-key")
+        if named[0] and named[1]:
+            return self._exchange.account_of(named[0], named[1])
+        accounts = [one.id for one in self._exchange.venue.accounts.values() if not one.closed]
+        return accounts[0] if len(accounts) == 1 else None
 
     def _hear(self, raw: str | bytes) -> None:
         message = read(raw, self._packed)
@@ -41,11 +61,23 @@ class TradeUpdates:
         if action in ("authenticate", "auth"):
             key, secret = data.get("key_id") or message.get("key"), data.get("secret_key") or message.get("secret")
             self._account = self._exchange.account_of(str(key or ""), str(secret or ""))
-            self._authorization("authenticate")
+            if self._admitted():
+                self._authorization("authenticate")
         elif action == "listen" and self._account is None:
             self._authorization("listen")
         elif action == "listen":
             self._listen(data.get("streams"))
+
+    def _admitted(self) -> bool:
+        """Take the account's slot; a surplus connection is closed."""
+        if self._account is None or self._slot:
+            return True
+        if self._gate.streams.full(self._account, self._gate.limits.stream_connections):
+            self._channel.finish()
+            return False
+        self._slot = self._account
+        self._gate.streams.take(self._slot)
+        return True
 
     def _authorization(self, action: str) -> None:
         status = "unauthorized" if self._account is None else "authorized"

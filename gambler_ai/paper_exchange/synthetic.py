@@ -22,6 +22,7 @@ from gambler_ai.paper_exchange.market import Bar, Quote
 _MINUTE = timedelta(minutes=1)
 _DAYS_KEPT = 512
 _LAYERS = ((257.0, 0.20), (61.0, 0.09), (17.0, 0.045), (5.0, 0.02), (1.0, 0.009))
+_JUMP_DAYS, _JUMP = 0.04, (0.006, 0.02)
 _MINUTE_NOISE, _SWING, _GAP = 0.00055, 0.004, 0.004
 
 
@@ -103,7 +104,8 @@ class Synthetic:
         minutes = int((session.close - session.open) / _MINUTE)
         random = self._random(symbol, f"day{session.day.toordinal()}")
         before = self._level(symbol, self._sessions().last_closed(session.open).day)
-        walk = _walk(random, minutes, before + random.gauss(0, _GAP), self._level(symbol, session.day))
+        jumps = self._jumps(symbol, session, minutes)
+        walk = _walk(random, minutes, before + random.gauss(0, _GAP), self._level(symbol, session.day), jumps)
         base = self._prices[symbol] * 100
         cents = [max(100, round(base * math.exp(level))) for level in walk]
         scale = random.uniform(0.7, 1.4) * 4_000_000 / math.sqrt(self._prices[symbol]) / minutes
@@ -118,6 +120,15 @@ class Synthetic:
             )
             for index in range(minutes)
         ]
+
+    def _jumps(self, symbol: str, session: Session, minutes: int) -> dict[int, float]:
+        """News: on few days, in one minute, the price is elsewhere. Drawn apart, so that it disturbs nothing else."""
+        random = self._random(symbol, f"jump{session.day.toordinal()}")
+        if random.random() >= _JUMP_DAYS:
+            return {}
+        return {
+            random.randrange(minutes // 10, minutes - minutes // 10): random.choice((-1, 1)) * random.uniform(*_JUMP)
+        }
 
     def _level(self, symbol: str, day: date) -> float:
         return sum(weight * self._noise(symbol, period, day.toordinal() / period) for period, weight in _LAYERS)
@@ -134,8 +145,8 @@ class Synthetic:
         return Random(int.from_bytes(digest))
 
 
-def _walk(random: Random, minutes: int, start: float, end: float) -> list[float]:
-    """minutes + 1 log levels from start to end: noise, two slow swings, and a drift that closes the gap."""
+def _walk(random: Random, minutes: int, start: float, end: float, jumps: dict[int, float]) -> list[float]:
+    """minutes + 1 log levels from start to end: noise, two slow swings, jumps, and a drift that closes the gap."""
     swings = [
         (random.uniform(35, 80), random.uniform(0, math.tau)),
         (random.uniform(90, 200), random.uniform(0, math.tau)),
@@ -146,7 +157,7 @@ def _walk(random: Random, minutes: int, start: float, end: float) -> list[float]
             _SWING / (n + 1) * math.sin(math.tau * index / period + phase) for n, (period, phase) in enumerate(swings)
         )
         path.append(noise + wave)
-        noise += random.gauss(0, _MINUTE_NOISE)
+        noise += random.gauss(0, _MINUTE_NOISE) + jumps.get(index, 0.0)
     first, last = path[0], path[-1]
     return [
         level - first + start + (end - start - (last - first)) * index / minutes for index, level in enumerate(path)

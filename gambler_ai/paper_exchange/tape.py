@@ -7,6 +7,7 @@ hour. Where a row has no quote, the close with half a cent to each side of it st
 
 import csv
 import gzip
+import zlib
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -103,8 +104,12 @@ class Tape:
 
 
 def _read(path: Path, symbol: str) -> list[Bar]:
-    raw = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-    rows = csv.reader(raw.decode("utf-8-sig").splitlines())
+    try:
+        raw = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+        text = raw.decode("utf-8-sig")
+    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as broken:
+        raise UsageError(f"{path}: cannot be read ({broken})") from broken
+    rows = csv.reader(text.splitlines())
     header = tuple(next(rows, ()))
     if header not in (_PRICES, _PRICES + _QUOTES):
         raise UsageError(f"{path}:1: want the header {','.join(_PRICES)}[,{','.join(_QUOTES)}]")

@@ -1,7 +1,8 @@
-"""What happens to orders: submission, matching, cancelling, the opening and the closing of a session.
+"""What happens to orders: submission, cancelling, the opening and the closing of a session.
 
 The venue changes its own objects and notes what changed and what must be told; storing and telling are the
-exchange's work. It knows the present moment only by being told.
+exchange's work. It knows the present moment only by being told. Rules of their own live beside it: `intake`
+(admission), `execution` (fills), `groups` (brackets and the like), `replacing`, `closing`, `actions`.
 """
 
 from collections.abc import Callable
@@ -10,19 +11,20 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from gambler_ai.paper_exchange import matching, wire
+from gambler_ai.paper_exchange import execution, groups, hours, intake, matching, replacing, wire
 from gambler_ai.paper_exchange.account import Account, Balances, balances
-from gambler_ai.paper_exchange.assets import asset
-from gambler_ai.paper_exchange.book import ZERO, Book, Execution, Order
+from gambler_ai.paper_exchange.book import ZERO, Execution, Order
 from gambler_ai.paper_exchange.calendar import Session, Sessions, new_york_day
 from gambler_ai.paper_exchange.ids import Ids
 from gambler_ai.paper_exchange.market import Market, Quote
-from gambler_ai.paper_exchange.rules import Refused, Ticket, admit, forbidden
+from gambler_ai.paper_exchange.refusal import Refused
+from gambler_ai.paper_exchange.resting import RestingBook
+from gambler_ai.paper_exchange.switches import Switches
+from gambler_ai.paper_exchange.tickets import Ticket
 
-_SHORT_MARGIN = Decimal("1.03")
 _GTC_LIFE = timedelta(days=90)
 _TICK = timedelta(microseconds=1)
-_SMALLEST_PART, _PART_RANGE = Decimal("0.1"), Decimal("0.8")
+_ENDED_AT = {"canceled": "canceled_at", "expired": "expired_at", "rejected": "failed_at", "replaced": "replaced_at"}
 
 
 @dataclass(slots=True)
@@ -48,10 +50,12 @@ class Venue:
         self.last_stamp = now
         self.partial_fill_rate = partial_fill_rate
         self.session: Session | None = sessions.running(now)
-        self.book = Book()
+        self.book = RestingBook()
         self.accounts: dict[str, Account] = {}
         self.lab_quotes: dict[str, Quote] = {}
         self.changes = Changes()
+        self.switches = Switches()
+        self.fault: Callable[[str, Order], Any] = lambda act, order: None
         self.tell: Callable[[str, Callable[[], dict[str, Any]]], None] = lambda account, frame: None
 
     # -- looking -----------------------------------------------------------------------------------
@@ -68,246 +72,209 @@ class Venue:
 
     def balances(self, account: Account) -> Balances:
         """An account valued now."""
-        return balances(account, self.mark, self.book.open_orders(account.id))
+        return balances(account, self.mark, self.book.alive(account.id))
 
     def held(self, account: Account, symbol: str) -> Decimal:
         """Shares of a position that working orders hold."""
-        return sum((order.held for order in self.book.open_orders(account.id, symbol)), ZERO)
+        return sum((order.held for order in self.book.alive(account.id, symbol)), ZERO)
 
     def stamp(self) -> datetime:
         """The present moment, made unique: two events never share a time, so that paging by time is exact."""
         self.last_stamp = max(self.now, self.last_stamp + _TICK)
         return self.last_stamp
 
+    def day_of(self, order: Order) -> Session | None:
+        """The trading day an order may be filled in now, if any."""
+        if self.session is not None:
+            return self.session
+        return hours.extended(self.sessions, self.now) if order.extended_hours else None
+
+    def expiry(self, time_in_force: str, extended_hours: bool) -> datetime:
+        """When an order given now ends by itself."""
+        return self.now + _GTC_LIFE if time_in_force == "gtc" else intake.day_end(self, extended_hours)
+
     # -- orders ------------------------------------------------------------------------------------
 
     def submit(self, account: Account, ticket: Ticket, source: str | None = None) -> dict[str, Any]:
         """Take an order; returns it as the answer shows it, before any fill. Refused as Alpaca would."""
-        if account.trading_blocked or account.account_blocked:
-            raise forbidden("account is not authorized to trade")
-        symbol = self._symbol(ticket.symbol)
-        if ticket.client_order_id and (account.id, ticket.client_order_id) in self.book.by_client_id:
-            raise Refused(422, 40010001, "client_order_id must be unique")
-        order = self._admitted(account, ticket, symbol, source)
-        self.book.add(order)
-        self._changed(order)
-        answer = wire.order(order)
-        if self.session is None:
-            self._tell(order, "accepted")
-            return answer
-        order.status = "new"
-        self._tell(order, "new")
-        self._try(order, self._fresh_quote(symbol, self.session))
+        orders = intake.orders(self, account, ticket, source, _GTC_LIFE)
+        for order in orders:
+            self.book.add(order)
+            self.changed(order)
+        answer = wire.order(orders[0], self.book.legs(orders[0]))
+        self.start(orders[0])
         return answer
 
-    def _symbol(self, name: str) -> str:
-        if name in self.market.symbols:
-            return name
-        for symbol in self.market.symbols:
-            if asset(symbol).id == name:
-                return symbol
-        raise Refused(422, 42210000, f'asset "{name}" not found')
+    def start(self, order: Order) -> None:
+        """Bring an accepted order to the market, or let it wait for its hours."""
+        if self.day_of(order) is None:
+            order.status = "accepted"
+            self.changed(order)
+            self.tell_order(order, "accepted")
+            return
+        order.status = "new"
+        self.changed(order)
+        self.tell_order(order, "new")
+        self.attempt(order)
+        if order.is_alive and order.time_in_force in execution.AT_ONCE:
+            self.end(order, "canceled")
 
-    def _admitted(self, account: Account, ticket: Ticket, symbol: str, source: str | None) -> Order:
-        price = self._price_guess(ticket, symbol)
-        estimate = ticket.qty if ticket.qty is not None else matching.shares_for(ticket.notional or ZERO, price)
-        working = list(self.book.open_orders(account.id, symbol))
-        admission = admit(ticket, account.qty(symbol), working, estimate)
-        reserve = None if admission.closing else self._reserve_price(ticket, symbol, price)
-        if reserve is not None:
-            cost = ticket.notional if ticket.notional is not None else reserve * estimate
-            power = self.balances(account).buying_power
-            if cost > power:
-                raise forbidden(
-                    "insufficient buying power", buying_power=wire.number(power), cost_basis=wire.number(cost)
-                )
-        at = self.stamp()
-        return Order(
-            id=self.ids.uuid("order"),
-            account=account.id,
-            client_order_id=ticket.client_order_id or self.ids.uuid("client"),
-            seq=len(self.book.by_id) + 1,
-            symbol=symbol,
-            side=ticket.side,
-            type=ticket.type,
-            time_in_force=ticket.time_in_force,
-            qty=ticket.qty,
-            notional=ticket.notional,
-            limit_price=ticket.limit_price,
-            stop_price=ticket.stop_price,
-            position_intent=admission.intent,
-            extended_hours=False,
-            status="accepted" if self.session is None else "pending_new",
-            created_at=at,
-            submitted_at=at,
-            updated_at=at,
-            expires_at=self._expiry(ticket.time_in_force, at),
-            reserve_price=reserve,
-            held_qty=estimate if admission.closing else ZERO,
-            target=ticket.qty,
-            source=source,
-        )
+    def attempt(self, order: Order) -> None:
+        """Evaluate one order now."""
+        day = self.day_of(order)
+        if day is not None:
+            execution.attempt(self, order, self._fresh_quote(order.symbol, day))
 
-    def _price_guess(self, ticket: Ticket, symbol: str) -> Decimal:
-        """What one share may cost: limit, stop, the far side of the quote, or the last trade when closed."""
-        known = ticket.limit_price or ticket.stop_price
-        if known is not None:
-            return known
-        quote = self.quote(symbol)
-        if quote is None:
-            raise Refused(422, 42210000, f"no price of {symbol} is known yet")
-        if self.session is None:
-            return quote.last
-        return quote.ask if ticket.side == "buy" else quote.bid
-
-    def _reserve_price(self, ticket: Ticket, symbol: str, guess: Decimal) -> Decimal:
-        if ticket.side == "buy":
-            return matching.collar(guess) if ticket.type == "stop" else guess
-        quote = self.quote(symbol)
-        return max(guess, quote.ask * _SHORT_MARGIN if quote else ZERO)
-
-    def _expiry(self, time_in_force: str, at: datetime) -> datetime:
-        return at + _GTC_LIFE if time_in_force == "gtc" else self.sessions.current_or_next(self.now).close
+    def fill(self, order: Order, qty: Decimal, price: Decimal) -> None:
+        """Book one execution and tell it."""
+        execution.fill(self, order, qty, price)
 
     def cancel(self, order: Order) -> None:
-        """Take a working order back. Refused when it has ended."""
-        if not order.is_open:
+        """Take an order back, at once or after a while. Refused when it has ended or is being replaced."""
+        if order.status == "pending_cancel":
+            return
+        waits = order.replaces is not None and not order.active
+        if not order.is_alive or order.status == "pending_replace" or waits:
+            if order.status == "canceled" and self.switches.repeat_cancel == "accept":
+                return
             raise Refused(422, 42210000, f'order is already in "{order.status}" state')
-        self._end(order, "canceled")
+        due = self._cancel_due(order)
+        if due is None:
+            self.end(order, "canceled")
+            return
+        order.resume, order.status, order.due = order.status, "pending_cancel", due
+        self.changed(order)
+        self.tell_order(order, "pending_cancel")
 
-    def _end(self, order: Order, status: str) -> None:
-        order.status = status
-        at = self._changed(order)
-        if status == "expired":
-            order.expired_at = at
-        else:
-            order.canceled_at = at
-        self.book.settle(order)
-        self._tell(order, status)
+    def _cancel_due(self, order: Order) -> datetime | None:
+        opening = self.sessions.next_after(self.now).open
+        held = self.fault("hold_cancel", order)
+        if held is not None:
+            return opening if held.seconds is None else self.now + timedelta(seconds=held.seconds)
+        if self.switches.cancel_seconds:
+            return self.now + timedelta(seconds=int(self.switches.cancel_seconds))
+        routed = self.session is None and order.status != "accepted"
+        return opening if routed and self.switches.cancel_when_closed == "at_open" else None
+
+    def end(self, order: Order, status: str, alone: bool = False) -> None:
+        """An order ends unfilled: canceled, expired, rejected or replaced; its group with it, unless `alone`."""
+        if not order.is_alive:
+            return
+        told = order.status != "held" or status == "replaced" or self.switches.emit_held_cancel
+        order.status, order.due = status, None
+        setattr(order, _ENDED_AT[status], self.changed(order))
+        if told:
+            self.tell_order(order, status)
+        replacing.ended(self, order)
+        if not alone:
+            groups.ended(self, order)
+
+    def resume(self, order: Order) -> None:
+        """What was pending did not happen: the order works on."""
+        opened = order.resume == "accepted" and self.day_of(order) is not None
+        order.status, order.due = "new" if opened else order.resume, None
+        if order.filled_qty and order.status == "new":
+            order.status = "partially_filled"
+        self.changed(order)
 
     # -- time --------------------------------------------------------------------------------------
 
-    def quotes_moved(self, symbols: set[str], session: Session | None) -> None:
-        """Evaluate the working orders of these symbols, in the order they came, if a session runs."""
-        if session is None:
+    def quotes_moved(self, symbols: set[str]) -> None:
+        """Evaluate the working orders of these symbols that the quote reaches, in the order they came."""
+        day = self.session or (hours.extended(self.sessions, self.now) if self.book.timed else None)
+        if day is None:
             return
         for symbol in sorted(symbols & self.book.working.keys()):
-            quote = self._fresh_quote(symbol, session)
-            for order in list(self.book.working[symbol].values()):
-                self._try(order, quote)
+            quote = self._fresh_quote(symbol, day)
+            for order in self.book.reached(symbol, quote) if quote else ():
+                execution.attempt(self, order, quote)
+
+    def next_due(self) -> datetime | None:
+        """When the clock alone moves an order next: a pending cancel or replace, or the edge of extended hours."""
+        dues = [order.due or hours.next_border(self.sessions, self.now) for order in self.book.timed.values()]
+        return min(dues, default=None)
+
+    def settle_due(self) -> None:
+        """Decide what is due now."""
+        timed = sorted(self.book.timed.values(), key=lambda order: (order.due or self.now, order.seq))
+        for order in timed:
+            if not order.is_alive:
+                continue
+            if order.due:
+                if order.due <= self.now:
+                    self._decide(order)
+            elif order.status == "accepted" and self.day_of(order) is not None:
+                self.start(order)
+            elif order.expires_at <= self.now:
+                self.end(order, self.switches.day_end_status)
+
+    def _decide(self, order: Order) -> None:
+        if order.status == "pending_replace":
+            replacing.decided(self, order)
+            return
+        outcome, quote = self.switches.cancel_outcome, self.quote(order.symbol)
+        if outcome == "rejected":
+            self.resume(order)
+            self.tell_order(order, "order_cancel_rejected")
+        elif outcome == "filled" and quote is not None and order.remaining:
+            self.fill(order, order.remaining, order.limit_price or matching.market_price(order, quote))
+        else:
+            self.end(order, "canceled")
 
     def open_session(self, session: Session) -> None:
         """The opening: queued orders become new, and everything is evaluated."""
         self.session = session
-        queued = [order for orders in self.book.working.values() for order in orders.values()]
-        for order in sorted(queued, key=lambda order: order.seq):
+        for order in self.book.queue():
             if order.status == "accepted":
                 order.status = "new"
-                self._changed(order)
-                self._tell(order, "new")
-        self.quotes_moved(set(self.book.working), session)
+                self.changed(order)
+                self.tell_order(order, "new")
+        self.quotes_moved(set(self.book.working))
 
     def close_session(self, session: Session) -> None:
-        """The close: day orders expire, ninety-day-old ones are cancelled, equity is carried over."""
+        """The close: its auction, then day orders expire, ninety-day-old ones are cancelled, equity is carried over."""
+        for order in self.book.queue():
+            if order.time_in_force == "cls":
+                execution.attempt(self, order, self._fresh_quote(order.symbol, session), closing=True)
         self.session = None
-        ending = [order for orders in self.book.working.values() for order in orders.values()]
-        for order in sorted(ending, key=lambda order: order.seq):
-            if order.expires_at <= session.close:
-                self._end(order, "expired" if order.time_in_force == "day" else "canceled")
+        for order in self.book.queue():
+            if order.is_alive and order.expires_at <= session.close:
+                self._expire(order)
         for account in self.accounts.values():
             if not account.closed:
                 sums = self.balances(account)
                 account.last_equity, account.last_maintenance = sums.equity, sums.maintenance_margin
                 self.changes.accounts[account.id] = account
 
+    def _expire(self, order: Order) -> None:
+        if order.status == "pending_cancel":
+            self.end(order, "canceled")
+        elif order.time_in_force == "day":
+            self.end(order, self.switches.day_end_status)
+        elif order.time_in_force == "gtc":
+            order.status = "pending_cancel"
+            self.changed(order)
+            self.tell_order(order, "pending_cancel")
+            self.end(order, "canceled")
+        else:
+            self.end(order, self.switches.auction_unfilled)
+
     def _fresh_quote(self, symbol: str, session: Session) -> Quote | None:
         """The quote, if it is of this session's day: yesterday's prices fill nothing today."""
         quote = self.quote(symbol)
         return quote if quote and new_york_day(quote.at) == session.day else None
 
-    # -- matching ----------------------------------------------------------------------------------
+    # -- noting ------------------------------------------------------------------------------------
 
-    def _try(self, order: Order, quote: Quote | None) -> None:
-        if quote is None or not order.is_open or order.status == "accepted":
-            return
-        if order.type == "stop" and not order.triggered:
-            if not matching.elected(order, quote.last):
-                return
-            order.triggered = True
-            self._changed(order)
-        price = matching.fill_price(order, quote)
-        if price is None:
-            return
-        account = self.accounts[order.account]
-        if order.target is None:
-            order.target = matching.shares_for(order.notional or ZERO, price)
-            if order.reserve_price is None:
-                order.target = min(order.target, abs(account.qty(order.symbol)))
-            if order.target <= 0:
-                self._end(order, "canceled")
-                return
-        remaining = order.target - order.filled_qty
-        qty = remaining
-        if self.partial_fill_rate and self.ids.chance("partial") < self.partial_fill_rate:
-            qty = matching.part(remaining, _SMALLEST_PART + _PART_RANGE * self.ids.chance("part"))
-        self._fill(account, order, qty, price)
-
-    def _fill(self, account: Account, order: Order, qty: Decimal, price: Decimal) -> None:
-        before = account.qty(order.symbol)
-        sign = 1 if order.side == "buy" else -1
-        after = account.book_fill(order.symbol, sign * qty, price)
-        order.filled_qty += qty
-        order.filled_cost += qty * price
-        done = order.filled_qty == order.target
-        order.status = "filled" if done else "partially_filled"
-        at = self._changed(order)
-        if done:
-            order.filled_at = at
-            self.book.settle(order)
-        fills = self.book.executions.setdefault(account.id, [])
-        execution = Execution(
-            id=self.ids.uuid("execution"),
-            seq=self.ids.count("executions"),
-            account=account.id,
-            order_id=order.id,
-            client_order_id=order.client_order_id,
-            symbol=order.symbol,
-            side=order.side,
-            activity_side="sell_short" if order.side == "sell" and before <= 0 else order.side,
-            qty=qty,
-            price=price,
-            cum_qty=order.filled_qty,
-            leaves_qty=(order.target or ZERO) - order.filled_qty,
-            position_qty=after,
-            order_status=order.status,
-            at=at,
-        )
-        fills.append(execution)
-        self.changes.executions.append(execution)
-        self.changes.accounts[account.id] = account
-        self._tell(order, "fill" if done else "partial_fill", execution)
-
-    def _changed(self, order: Order) -> datetime:
+    def changed(self, order: Order) -> datetime:
+        """Note a change of an order: it is stamped, indexed anew and will be stored."""
         order.updated_at = self.stamp()
         self.changes.orders[order.id] = order
+        self.book.index(order)
         return order.updated_at
 
-    def _tell(self, order: Order, event: str, execution: Execution | None = None) -> None:
-        """Reference section 3.9. Ids are drawn whether or not anybody listens: the seed alone decides them."""
+    def tell_order(self, order: Order, event: str, execution: Execution | None = None) -> None:
+        """Tell an event. Ids are drawn whether or not anybody listens: the seed alone decides them."""
         event_id = self.ids.ulid("event", order.updated_at)
         execution_id = execution.id if execution else self.ids.uuid("report")
-
-        def frame() -> dict[str, Any]:
-            at = wire.stamp(order.updated_at)
-            data: dict[str, Any] = {"event": event, "event_id": event_id, "at": at, "timestamp": at}
-            if event != "accepted":
-                data["execution_id"] = execution_id
-            if execution:
-                data |= {
-                    "price": wire.number(execution.price),
-                    "qty": wire.number(execution.qty),
-                    "position_qty": wire.number(execution.position_qty),
-                }
-            return {"stream": "trade_updates", "data": {**data, "order": wire.order(order)}}
-
-        self.tell(order.account, frame)
+        self.tell(order.account, lambda: wire.trade_update(order, event, event_id, execution_id, execution))

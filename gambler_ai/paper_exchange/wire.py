@@ -4,7 +4,7 @@ Trading amounts are decimal strings without padding, market data are JSON number
 """
 
 import json
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -13,9 +13,13 @@ from gambler_ai.paper_exchange.assets import Asset, asset
 from gambler_ai.paper_exchange.book import ZERO, Execution, Order
 from gambler_ai.paper_exchange.calendar import NEW_YORK, Session, Sessions
 from gambler_ai.paper_exchange.market import Bar, Quote
+from gambler_ai.paper_exchange.switches import Switches
+from gambler_ai.paper_exchange.ticks import Trade
 
 _NINE = Decimal("0.000000001")
 _TEN = Decimal("0.0000000001")
+_ENCODE = json.JSONEncoder(separators=(",", ":")).encode
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def number(value: Decimal) -> str:
@@ -33,7 +37,7 @@ def maybe(value: Decimal | None) -> str | None:
 
 def stamp(at: datetime) -> str:
     """A UTC time with microseconds and `Z`."""
-    return at.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return at.isoformat(timespec="microseconds")[:26] + "Z"
 
 
 def edge(at: datetime) -> str:
@@ -48,50 +52,67 @@ def maybe_stamp(at: datetime | None) -> str | None:
 
 def dump(body: Any) -> str:
     """Compact JSON."""
-    return json.dumps(body, separators=(",", ":"))
+    return _ENCODE(body)
 
 
-def order(order: Order) -> dict[str, Any]:
+def order(shown: Order, legs: list[Order] | None = None) -> dict[str, Any]:
     """Section 3.1. `filled_avg_price` is rounded to nine decimals."""
-    average = None if not order.filled_qty else (order.filled_cost / order.filled_qty).quantize(_NINE)
+    average = None if not shown.filled_qty else (shown.filled_cost / shown.filled_qty).quantize(_NINE)
     return {
-        "id": order.id,
-        "client_order_id": order.client_order_id,
-        "created_at": stamp(order.created_at),
-        "updated_at": stamp(order.updated_at),
-        "submitted_at": stamp(order.submitted_at),
-        "filled_at": maybe_stamp(order.filled_at),
-        "expired_at": maybe_stamp(order.expired_at),
-        "expires_at": stamp(order.expires_at),
-        "canceled_at": maybe_stamp(order.canceled_at),
-        "failed_at": maybe_stamp(order.failed_at),
-        "replaced_at": None,
-        "replaced_by": None,
-        "replaces": None,
-        "asset_id": asset(order.symbol).id,
-        "symbol": order.symbol,
+        "id": shown.id,
+        "client_order_id": shown.client_order_id,
+        "created_at": stamp(shown.created_at),
+        "updated_at": stamp(shown.updated_at),
+        "submitted_at": stamp(shown.submitted_at),
+        "filled_at": maybe_stamp(shown.filled_at),
+        "expired_at": maybe_stamp(shown.expired_at),
+        "expires_at": stamp(shown.expires_at),
+        "canceled_at": maybe_stamp(shown.canceled_at),
+        "failed_at": maybe_stamp(shown.failed_at),
+        "replaced_at": maybe_stamp(shown.replaced_at),
+        "replaced_by": shown.replaced_by if shown.status == "replaced" else None,
+        "replaces": shown.replaces,
+        "asset_id": asset(shown.symbol).id,
+        "symbol": shown.symbol,
         "asset_class": "us_equity",
-        "notional": maybe(order.notional),
-        "qty": maybe(order.qty),
-        "filled_qty": number(order.filled_qty),
+        "notional": maybe(shown.notional),
+        "qty": maybe(shown.qty),
+        "filled_qty": number(shown.filled_qty),
         "filled_avg_price": maybe(average),
-        "order_class": "",
-        "order_type": order.type,
-        "type": order.type,
-        "side": order.side,
-        "position_intent": order.position_intent,
-        "time_in_force": order.time_in_force,
-        "limit_price": maybe(order.limit_price),
-        "stop_price": maybe(order.stop_price),
-        "status": order.status,
-        "extended_hours": order.extended_hours,
-        "legs": None,
-        "trail_percent": None,
-        "trail_price": None,
-        "hwm": None,
+        "order_class": shown.order_class,
+        "order_type": shown.type,
+        "type": shown.type,
+        "side": shown.side,
+        "position_intent": shown.position_intent,
+        "time_in_force": shown.time_in_force,
+        "limit_price": maybe(shown.limit_price),
+        "stop_price": maybe(shown.stop_price),
+        "status": shown.status,
+        "extended_hours": shown.extended_hours,
+        "legs": None if legs is None else [order(leg) for leg in legs],
+        "trail_percent": maybe(shown.trail_percent),
+        "trail_price": maybe(shown.trail_price),
+        "hwm": maybe(shown.hwm),
         "subtag": None,
-        "source": order.source,
+        "source": shown.source,
     }
+
+
+def trade_update(
+    shown: Order, event: str, event_id: str, execution_id: str, execution: Execution | None
+) -> dict[str, Any]:
+    """Section 3.9: what the stream says of an order. Without an execution, no price and no quantity."""
+    at = stamp(shown.updated_at)
+    data: dict[str, Any] = {"event": event, "event_id": event_id, "at": at, "timestamp": at}
+    if event != "accepted":
+        data["execution_id"] = execution_id
+    if execution:
+        data |= {
+            "price": number(execution.price),
+            "qty": number(execution.qty),
+            "position_qty": number(execution.position_qty),
+        }
+    return {"stream": "trade_updates", "data": {**data, "order": order(shown)}}
 
 
 def position(symbol: str, held: Position, price: Decimal, before: Decimal, held_for_orders: Decimal) -> dict[str, Any]:
@@ -122,9 +143,10 @@ def position(symbol: str, held: Position, price: Decimal, before: Decimal, held_
     }
 
 
-def account(account: Account, sums: Balances, balance_day: str) -> dict[str, Any]:
-    """Section 3.3, without the pattern-day-trader fields that left the API on 2026-07-06."""
-    return {
+def account(account: Account, sums: Balances, balance_day: str, legacy: bool = False) -> dict[str, Any]:
+    """Section 3.3; with `legacy` the pattern-day-trader fields that left the API on 2026-07-06."""
+    retired = {"pattern_day_trader": False, "daytrade_count": 0, "daytrading_buying_power": number(sums.buying_power)}
+    return (retired if legacy else {}) | {
         "id": account.id,
         "account_number": account.number,
         "status": "ACTIVE",
@@ -146,15 +168,15 @@ def account(account: Account, sums: Balances, balance_day: str) -> dict[str, Any
         "maintenance_margin": number(sums.maintenance_margin),
         "last_maintenance_margin": number(account.last_maintenance),
         "sma": "0",
-        "multiplier": str(account.multiplier),
-        "shorting_enabled": True,
+        "multiplier": str(account.margin),
+        "shorting_enabled": account.margin > 1 and not account.configurations["no_shorting"],
         "accrued_fees": "0",
         "pending_reg_taf_fees": "0",
         "intraday_adjustments": "0",
         "trading_blocked": account.trading_blocked,
         "transfers_blocked": False,
         "account_blocked": account.account_blocked,
-        "trade_suspended_by_user": False,
+        "trade_suspended_by_user": account.configurations["suspend_trade"],
         "balance_asof": balance_day,
         "created_at": stamp(account.created_at),
     }
@@ -206,25 +228,28 @@ def calendar_day(session: Session, settlement: Session) -> dict[str, str]:
     }
 
 
-def asset_object(known: Asset) -> dict[str, Any]:
-    """Section 3.7."""
+def asset_object(known: Asset, switches: Switches) -> dict[str, Any]:
+    """Section 3.7; three switches name the symbols that are not as the others."""
+    active = not switches.names("inactive", known.symbol)
+    shortable = not switches.names("not_shortable", known.symbol)
+    fractionable = not switches.names("not_fractionable", known.symbol)
     return {
         "id": known.id,
         "class": "us_equity",
         "exchange": known.exchange,
         "symbol": known.symbol,
         "name": known.name,
-        "status": "active",
-        "tradable": True,
+        "status": "active" if active else "inactive",
+        "tradable": active,
         "marginable": True,
         "maintenance_margin_requirement": 30,
         "margin_requirement_long": "30",
         "margin_requirement_short": "30",
-        "shortable": True,
-        "easy_to_borrow": True,
-        "borrow_status": "easy_to_borrow",
-        "fractionable": True,
-        "attributes": ["fractional_eh_enabled", "has_options"],
+        "shortable": shortable,
+        "easy_to_borrow": shortable,
+        "borrow_status": "easy_to_borrow" if shortable else "not_shortable",
+        "fractionable": fractionable,
+        "attributes": ["fractional_eh_enabled", "has_options"] if fractionable else ["has_options"],
     }
 
 
@@ -259,6 +284,12 @@ def quote(quote: Quote) -> dict[str, Any]:
 
 
 def trade(quote: Quote) -> dict[str, Any]:
-    """Section 10: the last trade, as far as bars tell. Its id grows with time."""
-    micros = (quote.at - datetime(1970, 1, 1, tzinfo=quote.at.tzinfo)) // timedelta(microseconds=1)
-    return {"t": stamp(quote.at), "x": "V", "p": float(quote.last), "s": 100, "i": micros, "c": ["@"], "z": "C"}
+    """Section 10: the last trade of a quote that comes without a bar."""
+    return bar_trade(Trade(quote.symbol, quote.at, quote.last, 100))
+
+
+def bar_trade(trade: Trade) -> dict[str, Any]:
+    """Section 10: a trade. Its id grows with time."""
+    micros = (trade.at - _EPOCH) // timedelta(microseconds=1)
+    size, price = trade.size, float(trade.price)
+    return {"t": stamp(trade.at), "x": "V", "p": price, "s": size, "i": micros, "c": ["@"], "z": "C"}

@@ -19,6 +19,8 @@ parser.add_argument("--partial-fill-rate", type=Decimal, default=Decimal("0.1"))
 parser.add_argument("--night", default="skip")
 parser.add_argument("--idle-exit", dest="idle_exit_s", type=float)
 parser.add_argument("--seed", type=int, default=0)
+parser.add_argument("--switch", dest="switches", action="append", default=[])
 
 if __name__ == "__main__":
-    serve(ServeOptions(**vars(parser.parse_args())))
+    given = vars(parser.parse_args())
+    serve(ServeOptions(**{**given, "switches": dict(one.split("=") for one in given["switches"])}))

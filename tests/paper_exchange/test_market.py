@@ -47,6 +47,59 @@ def test_a_broken_tape_names_file_and_line(tmp_path: Path, row: str, complaint: 
         open_market(f"tape:{tmp_path}").next_time(FRIDAY_OPEN)
 
 
+@pytest.mark.parametrize("content", [b"not gzip", gzip.compress(b"x" * 99)[:-9], gzip.compress(b"\xff\xfe")])
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "AAA.csv.gz").write_bytes(content)
+    with pytest.raises(UsageError, match=r"AAA\.csv\.gz: cannot be read"):
+        open_market(f"tape:{tmp_path}").next_time(FRIDAY_OPEN)
+
+
+def test_gzip_and_plain_files_lie_side_by_side(tmp_path: Path) -> None:
+    text = f"{PRICES}\n2026-11-20T14:30:00Z,10,11,9,10.5,100\n2026-11-20T14:31:00Z,10.5,11,9,10,100\n"
+    (tmp_path / "AAA.csv.gz").write_bytes(gzip.compress(text.encode()))
+    (tmp_path / "BBB.csv").write_text(text)
+    tape = open_market(f"tape:{tmp_path}")
+    a, b = (tape.bars(name, FRIDAY_OPEN, FRIDAY_OPEN, FRIDAY_OPEN + timedelta(hours=1)) for name in ("AAA", "BBB"))
+    assert [bar[1:] for bar in a] == [bar[1:] for bar in b]
+
+
+def test_the_invented_day_has_the_shape_of_a_real_one() -> None:
+    days = []
+    for ago in range(20):
+        first = FRIDAY_OPEN - timedelta(days=ago)
+        days.append(
+            Synthetic(7).bars("SPY", first, first + timedelta(hours=6, minutes=29), FRIDAY_OPEN + timedelta(days=9))
+        )
+    full = [day for day in days if len(day) == 390]
+    assert len(full) >= 12
+    ends = sum(bar.volume for day in full for bar in day[:30] + day[-30:])
+    middle = sum(bar.volume for day in full for bar in day[165:225])
+    assert ends > 2 * middle, "busy at both ends"
+    gaps = [abs(later[0].open / earlier[-1].close - 1) for later, earlier in pairwise(full)]
+    assert sum(gap > Decimal("0.0005") for gap in gaps) > len(gaps) / 2, "nights leave gaps"
+    assert all(Decimal(0) < bar.ask - bar.bid < bar.close / 1000 for day in full for bar in day)
+
+
+def test_prices_jump_on_few_days() -> None:
+    market, first, later = Synthetic(7), FRIDAY_OPEN - timedelta(days=150), FRIDAY_OPEN + timedelta(days=1)
+    bars = market.bars("SPY", first, FRIDAY_OPEN, later)
+    jumps = {bar.start.date() for bar in bars if abs(bar.close / bar.open - 1) > Decimal("0.005")}
+    assert 1 <= len(jumps) <= len(bars) / 390 / 8
+
+
+def test_ticks_are_a_function_of_seed_symbol_and_time() -> None:
+    later = FRIDAY_OPEN + timedelta(minutes=100)
+    found = []
+    for market in (Synthetic(7), Synthetic(7)):
+        exchange = Exchange.open(":memory:", market, FRIDAY_OPEN, wall)
+        desk = Desk(exchange)
+        desk.exchange.advance_to(later)
+        found.append([desk.get(f"/v2/stocks/SPY/{kind}", limit="500") for kind in ("trades", "quotes")])
+        exchange.close()
+    assert found[0] == found[1]
+    assert len(found[0][0]["trades"]) == 400
+
+
 def test_a_wrong_market_is_a_usage_error(tmp_path: Path) -> None:
     for spec in ("tape:", f"tape:{tmp_path}", "synthetic:x", "moon"):
         with pytest.raises(UsageError):

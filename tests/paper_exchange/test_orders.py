@@ -68,7 +68,7 @@ def test_fractional_and_notional_orders_fill_to_nine_decimals(desk: Desk) -> Non
         ({"qty": "0.1234567891"}, (422, 42210000)),
         ({"side": "hold"}, (422, 40010001)),
         ({"type": "magic"}, (422, 40010001)),
-        ({"time_in_force": "ioc"}, (422, 40010001)),
+        ({"time_in_force": "soon"}, (422, 40010001)),
         ({"limit_price": "5"}, (422, 40010001)),
         ({"type": "limit"}, (422, 40010001)),
         ({"type": "stop"}, (422, 40010001)),

@@ -354,6 +354,16 @@ def test_speed_x_runs_between_bars_and_jumps_over_closed_hours(start_server: Sta
     assert server.lab("POST", "clock", {"speed": "manual"})["speed"] == "manual"
 
 
+def test_a_night_can_be_run_through_at_speed_x(start_server: Start) -> None:
+    flags = ("--start", "2026-11-20T20:59:50+00:00", "--night", "run")
+    server = start_server(*flags, market="synthetic:7", speed="100")
+    eventually(lambda: server.lab("GET", "clock")["is_open"] is False)
+    time.sleep(0.3)
+    clock = server.lab("GET", "clock")
+    assert clock["is_open"] is False
+    assert clock["now"].startswith("2026-11-20T2"), "closed hours pass, and are not jumped over"
+
+
 def test_max_ends_with_the_tape_and_still_answers(start_server: Start) -> None:
     server = start_server(speed="max")
     ended = eventually(lambda: (clock := server.lab("GET", "clock"))["next_event"] is None and clock)

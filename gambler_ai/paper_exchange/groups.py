@@ -1,0 +1,69 @@
+"""Brackets, one-cancels-other and one-triggers-other: how the orders of a group act on each other (reference 5.3)."""
+
+from gambler_ai.paper_exchange import matching, replacing
+from gambler_ai.paper_exchange.book import ZERO, Order
+from gambler_ai.paper_exchange.floor import Floor
+
+
+def filled(venue: Floor, order: Order) -> None:
+    """After an execution: a filled entry wakes its exits, a filled exit ends its sibling, a part shrinks it."""
+    if not order.group:
+        return
+    done = order.status == "filled"
+    if order.role == "entry":
+        if done:
+            _wake(venue, order)
+        return
+    for sibling in venue.book.members(order):
+        if not done:
+            sibling.qty = sibling.target = order.remaining
+            venue.changed(sibling)
+        elif not sibling.active:
+            continue
+        elif venue.switches.both_exits_fill and not sibling.triggered:
+            sibling.held_qty, sibling.triggered = sibling.qty or ZERO, True
+            quote = venue.quote(sibling.symbol)
+            price = matching.market_price(sibling, quote) if quote else order.filled_cost / order.filled_qty
+            venue.fill(sibling, sibling.remaining or ZERO, price)
+        else:
+            venue.end(sibling, "canceled", alone=True)
+
+
+def _wake(venue: Floor, entry: Order) -> None:
+    """The stop of a bracket stays held and is watched; every other leg becomes a working order."""
+    working = []
+    for leg in venue.book.members(entry):
+        leg.active = True
+        if leg.role == "take_profit" or leg.order_class == "oto":
+            leg.status, leg.held_qty = "new", leg.qty or ZERO
+            working.append(leg)
+        venue.changed(leg)
+    for leg in working:
+        venue.tell_order(leg, "new")
+    for leg in working:
+        venue.attempt(leg)
+
+
+def stop_fires(venue: Floor, order: Order) -> Order:
+    """A stop is elected: its sibling is taken off and its shares are now held for the stop. Returns what fills."""
+    order.triggered = True
+    venue.changed(order)
+    for sibling in [one for one in venue.book.members(order) if one.active]:
+        if venue.switches.both_exits_fill and sibling.limit_price is not None:
+            order.triggered = False
+            venue.fill(sibling, sibling.remaining or ZERO, sibling.limit_price)
+        else:
+            venue.end(sibling, venue.switches.oco_loser_status, alone=True)
+    if order.status != "held":
+        return order
+    if venue.switches.stop_fires_as_new_order:
+        return replacing.fired(venue, order)
+    order.status, order.held_qty = "new", order.qty or ZERO
+    venue.changed(order)
+    return order
+
+
+def ended(venue: Floor, order: Order) -> None:
+    """A member was cancelled, expired or rejected: the others end with it."""
+    for sibling in venue.book.members(order):
+        venue.end(sibling, "expired" if order.status == "expired" else "canceled", alone=True)

@@ -1,0 +1,98 @@
+"""Working orders of one symbol, found by the price that wakes them.
+
+A quote touches only the orders it can fill or trigger, whatever number rests beyond its reach. An order
+whose price moves by itself, or that has none, is looked at with every quote.
+"""
+
+from dataclasses import dataclass, field
+from itertools import chain
+
+from sortedcontainers import SortedKeyList
+
+from gambler_ai.paper_exchange import matching
+from gambler_ai.paper_exchange.book import Book, Order
+from gambler_ai.paper_exchange.market import Quote
+
+_UNPRICED = ("", "")
+
+
+class Resting:
+    """Ladders by price: limits wait for the far side of the quote, stops for the last trade."""
+
+    def __init__(self) -> None:
+        self._places: dict[str, tuple[str, str]] = {}
+        self._unpriced: dict[str, Order] = {}
+        self._ladders = {
+            (side, kind): SortedKeyList(key=lambda rung: rung[0])
+            for side in ("buy", "sell")
+            for kind in ("limit", "stop")
+        }
+        self._rungs: dict[str, tuple[object, Order]] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._places)
+
+    def put(self, order: Order) -> None:
+        """Enter an order, or move it to where its price now belongs."""
+        place, price = _place(order)
+        rung = self._rungs.get(order.id)
+        if self._places.get(order.id) == place and (rung is None or rung[0] == price):
+            return
+        self.drop(order)
+        self._places[order.id] = place
+        if place == _UNPRICED:
+            self._unpriced[order.id] = order
+        else:
+            self._rungs[order.id] = (price, order)
+            self._ladders[place].add((price, order))
+
+    def drop(self, order: Order) -> None:
+        """Forget an order; unknown ones too."""
+        place = self._places.pop(order.id, None)
+        if place == _UNPRICED:
+            del self._unpriced[order.id]
+        elif place is not None:
+            self._ladders[place].remove(self._rungs.pop(order.id))
+
+    def reached(self, quote: Quote) -> list[Order]:
+        """The orders this quote may fill or trigger, oldest first."""
+        ladders = self._ladders
+        found = chain(
+            ladders["buy", "limit"].irange_key(min_key=quote.ask),
+            ladders["sell", "limit"].irange_key(max_key=quote.bid),
+            ladders["buy", "stop"].irange_key(max_key=quote.last),
+            ladders["sell", "stop"].irange_key(min_key=quote.last),
+        )
+        orders = [order for _, order in found]
+        orders += self._unpriced.values()
+        return sorted(orders, key=lambda order: order.seq)
+
+
+def _place(order: Order) -> tuple[tuple[str, str], object]:
+    if order.time_in_force in ("ioc", "fok", "opg"):
+        return _UNPRICED, None
+    if order.type in ("stop", "stop_limit") and not order.triggered:
+        return (order.side, "stop"), order.stop_price
+    price = None if order.type == "trailing_stop" else matching.worst_price(order)
+    return (_UNPRICED if price is None else (order.side, "limit")), price
+
+
+@dataclass(slots=True)
+class RestingBook(Book):
+    """The book with its working orders also in price order."""
+
+    resting: dict[str, Resting] = field(default_factory=dict)
+
+    def index(self, order: Order) -> None:
+        Book.index(self, order)
+        if order.is_alive and order.active:
+            if order.symbol not in self.resting:
+                self.resting[order.symbol] = Resting()
+            self.resting[order.symbol].put(order)
+        elif order.symbol in self.resting:
+            self.resting[order.symbol].drop(order)
+
+    def reached(self, symbol: str, quote: Quote) -> list[Order]:
+        """The working orders of a symbol that this quote may fill or trigger, oldest first."""
+        resting = self.resting.get(symbol)
+        return resting.reached(quote) if resting else []

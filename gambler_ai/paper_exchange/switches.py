@@ -1,0 +1,89 @@
+"""What Alpaca does in more than one way, or only by report: one switch per fact that sources do not settle.
+
+The defaults are the documented behaviour; each field names the section of the reference it comes from.
+"""
+
+from dataclasses import dataclass, fields
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+from gambler_ai.errors import UsageError
+
+_WORDS: dict[str, tuple[str, ...]] = {
+    "oco_loser_status": ("canceled", "replaced"),
+    "replace": ("success", "reject", "error_but_done"),
+    "cancel_outcome": ("canceled", "rejected", "filled"),
+    "cancel_when_closed": ("at_once", "at_open"),
+    "repeat_cancel": ("refuse", "accept"),
+    "day_end_status": ("expired", "canceled"),
+    "auction_unfilled": ("canceled", "expired"),
+    "split_orders": ("cancel", "keep"),
+    "plain_order_class": ("", "simple"),
+}
+
+
+@dataclass(slots=True)
+class Switches:
+    """Settable at the start and by the lab. Symbol lists are comma separated; seconds are exchange time."""
+
+    oco_loser_status: str = "canceled"  # 5.3: the take-profit after a stop-out
+    emit_held_cancel: bool = False  # 5.3: whether a held leg's end is told on the stream
+    stop_fires_as_new_order: bool = False  # 5.3: an elected stop leg is replaced by an order that fills
+    both_exits_fill: bool = False  # 5.3: a fast market fills both exits
+    replace: str = "success"  # 5.4: 200 and done; 200 and then rejected; 422 although done
+    replace_original_qty: bool = False  # 5.4: the new order asks for the whole quantity again
+    replace_holds_old: bool = False  # 5.4: the old order's shares are not free for the new one
+    replace_seconds: Decimal = Decimal(0)  # 5.2 row 14: how long an order is pending_replace
+    cancel_seconds: Decimal = Decimal(0)  # 5.5: how long an order is pending_cancel
+    cancel_outcome: str = "canceled"  # 5.2 rows 11 and 12: what becomes of a pending cancel
+    cancel_when_closed: str = "at_once"  # 5.2 row 10: of a routed order, outside regular hours
+    repeat_cancel: str = "refuse"  # 5.5: cancelling what is canceled already
+    day_end_status: str = "expired"  # 5.2 row 15
+    auction_unfilled: str = "canceled"  # 5.2 row 19
+    split_positions: bool = True  # 6: whether a split changes positions
+    split_orders: str = "cancel"  # 5.2 row 21; legs are never touched
+    multiplier: int = 2  # 3.3: of accounts opened from now on
+    legacy_pdt_fields: bool = False  # 3.3: the fields that left the API on 2026-07-06
+    plain_order_class: str = ""  # 3.1: how a simple order calls its class
+    wash_trade_status: int = 403  # 4.3: 422 in reports of 2024
+    no_change_status: int = 422  # 5.4: 403 in one report
+    inactive: str = ""  # 7: symbols that cannot be traded
+    not_fractionable: str = ""  # 7
+    not_shortable: str = ""  # 7
+
+    def set(self, wanted: dict[str, Any]) -> None:
+        """Set some by name; UsageError for an unknown name or value, and then nothing is set."""
+        read = {name: _read(name, value, self) for name, value in wanted.items()}
+        for name, value in read.items():
+            setattr(self, name, value)
+
+    def show(self) -> dict[str, Any]:
+        """All of them, as JSON."""
+        plain = {one.name: getattr(self, one.name) for one in fields(self)}
+        return {name: str(value) if isinstance(value, Decimal) else value for name, value in plain.items()}
+
+    def names(self, switch: str, symbol: str) -> bool:
+        """Whether a list of symbols holds this one."""
+        return symbol in str(getattr(self, switch)).split(",")
+
+
+def _read(name: str, value: Any, switches: Switches) -> Any:
+    if name not in {one.name for one in fields(Switches)}:
+        raise UsageError(f"no switch {name!r}; there are {', '.join(one.name for one in fields(Switches))}")
+    now, text = getattr(switches, name), str(value)
+    if isinstance(now, bool):
+        if text.lower() in ("true", "false"):
+            return text.lower() == "true"
+    elif isinstance(now, int):
+        if text.isdecimal():
+            return int(text)
+    elif isinstance(now, Decimal):
+        try:
+            number = Decimal(text)
+        except InvalidOperation:
+            number = Decimal(-1)
+        if number.is_finite() and number >= 0:
+            return number
+    elif text in _WORDS.get(name, (text,)):
+        return text
+    raise UsageError(f"switch {name}: {text!r} is not one of its values {_WORDS.get(name, type(now).__name__)}")

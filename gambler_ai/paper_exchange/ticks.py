@@ -1,0 +1,34 @@
+"""Trades inside a bar, derived from the bar alone: so they are as sure as the bar itself, on every market.
+
+A bar is told as four trades - the open, the two extremes, the close - that share its volume. The close
+falls on the bar's right edge, with the quote that is in force from then on.
+"""
+
+from datetime import datetime
+from decimal import Decimal
+from typing import NamedTuple
+
+from gambler_ai.paper_exchange.market import Bar
+
+_EIGHTHS = (1, 3, 6, 8)
+
+
+class Trade(NamedTuple):
+    """One trade: USD per share, shares, aware UTC."""
+
+    symbol: str
+    at: datetime
+    price: Decimal
+    size: int
+
+
+def trades(bar: Bar) -> list[Trade]:
+    """The trades of a bar, in time order; their sizes add up to its volume. A tiny bar has only its close."""
+    extremes = (bar.low, bar.high) if bar.close >= bar.open else (bar.high, bar.low)
+    prices = (bar.open, *extremes, bar.close)
+    quarter = bar.volume // 4
+    sizes = (quarter, quarter, quarter, bar.volume - 3 * quarter)
+    step = (bar.end - bar.start) / 8
+    moments = [bar.start + eighth * step for eighth in _EIGHTHS]
+    told = [Trade(bar.symbol, *parts) for parts in zip(moments, prices, sizes, strict=True)]
+    return told if quarter else told[3:]
