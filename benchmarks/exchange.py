@@ -1,7 +1,8 @@
 """Orders a second on the local exchange, durable, against bare Starlette on uvicorn; and bars a second at full speed.
 
 Both servers are processes of their own, loaded in turns over 16 connections by this one. Ours takes market orders that
-fill, and every answer waits for its transaction (WAL, synchronous=FULL); the anchor reads the same JSON and answers it. Both figures are rates: higher is better.
+fill, and every answer waits for its transaction (WAL, synchronous=FULL); the anchor reads the same JSON and answers
+it. Both figures are rates: higher is better.
 
     python -m benchmarks.exchange [TAPE_DIRECTORY]
 """
