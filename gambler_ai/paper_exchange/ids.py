@@ -38,14 +38,21 @@ class Ids:
         self.counters[kind] = self.counters.get(kind, 0) + 1
         return self.counters[kind]
 
-    def ulid(self, kind: str, at: datetime) -> str:
-        """An event id: ten characters of time in milliseconds, sixteen of chance; sorts by time."""
-        number = (int(at.timestamp() * 1000) << 80) | int.from_bytes(self._draw(kind, 10))
+    def uuid_of(self, kind: str, count: int) -> str:
+        """The id that a kind's count stands for; moves no counter."""
+        return as_uuid(self._digest(kind, count, 16))
+
+    def ulid(self, kind: str, count: int, at: datetime) -> str:
+        """An event id: ten characters of time in milliseconds, sixteen of chance; sorts by time. Moves no counter."""
+        number = (int(at.timestamp() * 1000) << 80) | int.from_bytes(self._digest(kind, count, 10))
         return "".join([_PAIRS[(number >> shift) & 1023] for shift in range(120, -1, -10)])
 
     def _draw(self, kind: str, size: int) -> bytes:
         count = self.counters.get(kind, 0) + 1
         self.counters[kind] = count
+        return self._digest(kind, count, size)
+
+    def _digest(self, kind: str, count: int, size: int) -> bytes:
         return blake2b(f"{self._seed}:{kind}:{count}".encode(), digest_size=size).digest()
 
 

@@ -274,7 +274,13 @@ class Venue:
         return order.updated_at
 
     def tell_order(self, order: Order, event: str, execution: Execution | None = None) -> None:
-        """Tell an event. Ids are drawn whether or not anybody listens: the seed alone decides them."""
-        event_id = self.ids.ulid("event", order.updated_at)
-        execution_id = execution.id if execution else self.ids.uuid("report")
-        self.tell(order.account, lambda: wire.trade_update(order, event, event_id, execution_id, execution))
+        """Tell an event. Its ids are counted whether or not anybody listens: the seed alone decides them."""
+        number, at = self.ids.count("event"), order.updated_at
+        report = None if execution else self.ids.count("report")
+
+        def frame() -> dict[str, Any]:
+            event_id = self.ids.ulid("event", number, at)
+            execution_id = execution.id if execution else self.ids.uuid_of("report", report or 0)
+            return wire.trade_update(order, event, event_id, execution_id, execution)
+
+        self.tell(order.account, frame)
