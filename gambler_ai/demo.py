@@ -55,7 +55,7 @@ def tour(output: Path, *, keep: bool) -> int:
         return 1
     try:
         say.title("gambler: a tour", "Trade, die in mid-order, come back, lose nothing. No keys, no network, no money.")
-        with _ending_on_sigterm(), Rehearsal(folder, MARKET, OPENS) as stage:
+        with _ending_on_signals(), Rehearsal(folder, MARKET, OPENS) as stage:
             story = Tour()
             _trade(stage, say)
             _kill(stage, say, story)
@@ -203,13 +203,16 @@ def promises_of(problems: Sequence[str], truth: Row, journal: Row) -> list[tuple
 
 
 @contextmanager
-def _ending_on_sigterm() -> Iterator[None]:
-    """SIGTERM ends the tour as Ctrl-C does: through every `finally`."""
-    previous = signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
+def _ending_on_signals() -> Iterator[None]:
+    """Both signals end the tour through every `finally`."""
+    # both by name: a shell starts background jobs with SIGINT ignored, and Python then leaves it so
+    asked = (signal.SIGTERM, signal.SIGINT)
+    previous = {number: signal.signal(number, lambda number, _frame: sys.exit(128 + number)) for number in asked}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, previous)
+        for number, handler in previous.items():
+            signal.signal(number, handler)
 
 
 def _has_traded(truth: Row) -> bool:
