@@ -1,5 +1,6 @@
 """Every command and flag; no logic. Heavy imports stand inside the commands: `--help` must feel instant."""
 
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -22,6 +23,9 @@ class Gambler(click.Group):
 
             click.echo(f"gambler: {masked(str(error))}", err=True)
             ctx.exit(error.exit_code)
+        except BrokenPipeError:  # the reader of our output has seen enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            ctx.exit(0)
         except Exception as error:
             import traceback
 

@@ -307,6 +307,10 @@ def print_verdict(verdict: Row) -> None:
         click.echo(f"DIFFERS {difference}", err=True)
 
 
+def _listening(port: int) -> None:
+    click.echo(f"the exchange listens on http://127.0.0.1:{port}; Ctrl-C ends it", err=True)
+
+
 def serve_options(flags: Mapping[str, Any]) -> "ServeOptions":
     """The flags of `exchange serve`, checked."""
     from gambler_ai.paper_exchange.server import ServeOptions
@@ -323,4 +327,4 @@ def serve_options(flags: Mapping[str, Any]) -> "ServeOptions":
     if not 0 <= rate <= 1:
         raise UsageError(f"--partial-fill-rate {flags['partial_fill_rate']!r}: write a number from 0 to 1")
     switches = dict(one.partition("=")[::2] for one in flags["switches"])
-    return ServeOptions(**{**flags, "start": at, "partial_fill_rate": rate, "switches": switches})
+    return ServeOptions(**{**flags, "ready": _listening, "start": at, "partial_fill_rate": rate, "switches": switches})

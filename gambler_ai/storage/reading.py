@@ -34,6 +34,11 @@ class Reader:
 
     def __init__(self, url: str, label: str) -> None:
         self._label = label
+        if not url.startswith(("sqlite:///", "postgres")):
+            raise UsageError(
+                "GAMBLER_DATABASE_URL is not a database URL; write sqlite:////path/to/file.db or "
+                "postgresql://user@host/name"
+            )
         self._sqlite = url.startswith("sqlite")
         self._connection = _open_sqlite(url) if self._sqlite else _open_postgresql(url)
 

@@ -10,6 +10,7 @@ from gambler_ai.domain.money import amount, text
 from gambler_ai.errors import UsageError
 from gambler_ai.strategies.base import Strategy
 
+_WRITABLE = (int, str, bool, Decimal, float)
 BUILT_IN = {"sma_cross": "gambler_ai.strategies.sma_cross:SmaCross"}
 
 
@@ -17,7 +18,7 @@ def load(name: str, params: Mapping[str, str]) -> Strategy:
     """A new strategy, by built-in name or `package.module:Class`. Raises UsageError that says what is possible."""
     kind = _find(name)
     hints = get_type_hints(kind)
-    known: list[str] = [f.name for f in fields(kind) if f.init] if is_dataclass(kind) else []
+    known = _parameter_names(kind)
     unknown = sorted(set(params) - set(known))
     if unknown:
         raise UsageError(f"{name} has no parameter {', '.join(unknown)}; it has {', '.join(known) or 'none'}")
@@ -31,10 +32,16 @@ def load(name: str, params: Mapping[str, str]) -> Strategy:
 
 def parameters(strategy: Strategy) -> dict[str, str]:
     """All parameters in force, defaults included, as text."""
-    if not is_dataclass(strategy):
-        return {}
-    values = {f.name: getattr(strategy, f.name) for f in fields(strategy) if f.init}
+    values = {name: getattr(strategy, name) for name in _parameter_names(type(strategy))}
     return {name: text(v) if isinstance(v, Decimal) else str(v) for name, v in sorted(values.items())}
+
+
+def _parameter_names(kind: type[Strategy]) -> list[str]:
+    """Fields that can be written as text; a dict or list of a strategy is its state, not a parameter."""
+    if not is_dataclass(kind):
+        return []
+    hints = get_type_hints(kind)
+    return [f.name for f in fields(kind) if f.init and hints[f.name] in _WRITABLE]
 
 
 def _find(name: str) -> type[Strategy]:

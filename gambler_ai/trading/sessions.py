@@ -85,7 +85,7 @@ def _new(
     session = Session(
         session_id=_new_id(now, records, chance),
         account_id=records.account_id,
-        owner=owner_slug(name.rpartition(":")[2]),
+        owner=owner_slug(strategy.name or name.rpartition(":")[2]),
         strategy=name,
         symbols=symbols,
         params=tuple(loading.parameters(strategy).items()),

@@ -1,6 +1,6 @@
 """Strategies by name: parameters as text, and errors that say what is possible."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 
 import pytest
@@ -67,3 +67,18 @@ def test_what_cannot_be_loaded_is_a_usage_error_that_says_why(name: str, params:
 def test_a_strategy_must_say_what_it_does_with_a_bar() -> None:
     with pytest.raises(NotImplementedError, match="Mine must say"):
         Mine().on_bar(None, None)  # type: ignore[arg-type]
+
+
+@dataclass
+class Remembering(Strategy):
+    """Holds state in a field of its own."""
+
+    length: int = 3
+    seen: dict[str, int] = field(default_factory=dict)
+
+
+def test_a_dict_of_a_strategy_is_its_state_and_no_parameter() -> None:
+    strategy = load(f"{__name__}:Remembering", {"length": "5"})
+    assert parameters(strategy) == {"length": "5"}
+    with pytest.raises(UsageError, match="has no parameter seen"):
+        load(f"{__name__}:Remembering", {"seen": "{}"})
