@@ -55,6 +55,7 @@ class Strategy:
 
     def on_bar(self, bar: Bar, view: View) -> Sequence[Wish]:
         """One complete minute bar. During warm-up and replay the wishes are dropped or judged by their age."""
+        # a strategy without it would run for weeks and never decide anything
         raise NotImplementedError(f"{type(self).__name__} must say what it does with a bar")
 
     def on_fill(self, fill: FilledShares, view: View) -> None:
