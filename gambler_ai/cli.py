@@ -277,6 +277,27 @@ def exchange_status(as_json: bool) -> None:
     answer_with(answer, as_json, lambda: print_pairs(answer))
 
 
+@cli.command()
+@click.option("--seeds", type=click.IntRange(1), metavar="N", help="How many seeds. [100, or 1 with --seed]")
+@click.option("--seed", type=click.IntRange(0), metavar="S", help="The first seed; alone, this one with its log.")
+@click.option("--steps", type=click.IntRange(1), default=200, show_default=True, metavar="M", help="Of each seed.")
+@JSON
+def simulate(seeds: int | None, seed: int | None, steps: int, as_json: bool) -> None:
+    """Run the whole application under invented disasters, and check every promise after every step."""
+    from gambler_ai.logs import configure
+    from gambler_ai.simulation import many, screen
+
+    configure("error")
+    first, count = seed or 0, seeds or (100 if seed is None else 1)
+    summary = many.Summary()
+    for report in screen.with_progress(many.run_many(range(first, first + count), steps), count):
+        summary.add(report)
+        if seed is not None and seeds is None and not as_json:
+            screen.print_log(report)
+    answer_with(summary.as_json(), as_json, lambda: screen.print_summary(summary))
+    sys.exit(0 if summary.ok else 1)
+
+
 @cli.command("crash-points")
 @JSON
 def crash_points(as_json: bool) -> None:

@@ -5,6 +5,7 @@ of that point (default: the first). Outside tests a point costs one comparison.
 """
 
 import os
+from collections.abc import Callable
 from typing import Final, NoReturn
 
 from gambler_ai.errors import UsageError
@@ -50,7 +51,7 @@ POINTS: Final[dict[str, str]] = {
     "session.after_stop": "the session is stopped, the lease still held",
 }
 
-_armed: "CrashPlan | None" = None
+_watch: Callable[[str], None] | None = None
 
 
 class SimulatedCrash(BaseException):
@@ -67,7 +68,9 @@ class CrashPlan:
         self._left = passing
         self._in_process = in_process
 
-    def passed(self) -> None:
+    def __call__(self, name: str) -> None:
+        if name != self.point:
+            return
         self._left -= 1
         if self._left == 0:
             self._end()
@@ -80,14 +83,14 @@ class CrashPlan:
 
 def crashpoint(name: str) -> None:
     """A place where everything up to here may be all that ever happened."""
-    if _armed is not None and _armed.point == name:
-        _armed.passed()
+    if _watch is not None:
+        _watch(name)
 
 
-def arm(plan: CrashPlan | None) -> None:
-    """Set or clear the plan of this process."""
-    global _armed
-    _armed = plan
+def arm(watch: Callable[[str], None] | None) -> None:
+    """From now on every point that is passed is told: to a plan, or to a simulation. None = to nobody."""
+    global _watch
+    _watch = watch
 
 
 def arm_from_environment() -> None:

@@ -65,12 +65,16 @@ class DirectGateway(RestGateway):
         if self._closed:
             raise BrokerUnreachable("the connection to the broker was closed")
         path = "/v2" + unquote(path)
-        query, body = ({}, json.dumps(fields)) if method == "POST" else (fields, None)
         if self._fault is not None and (instead := self._fault.before(method, path)) is not None:
             return instead
-        answer = self._exchange.request(method, path, query, body, self._key_id, self._secret_key)
-        reply = Reply(answer.status, answer.body or "", answer.headers)
+        reply = self._exchanged(method, path, fields)
         return reply if self._fault is None else self._fault.after(method, path, reply)
+
+    def _exchanged(self, method: str, path: str, fields: dict[str, str]) -> Reply:
+        """The exchange's answer; a simulation puts its own network here."""
+        query, body = ({}, json.dumps(fields)) if method == "POST" else (fields, None)
+        answer = self._exchange.request(method, path, query, body, self._key_id, self._secret_key)
+        return Reply(answer.status, answer.body or "", answer.headers)
 
     def listen(self, enqueue: Enqueue, symbols: Sequence[str]) -> None:
         """Both streams stand at once, and say so at once; what they bring waits for `deliver`."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass, fields
 from datetime import datetime
 from decimal import Decimal
 from enum import Enum
+from functools import cache
 from typing import Any, get_type_hints
 
 from gambler_ai.domain.fills import Fill
@@ -76,13 +77,15 @@ def _fields(kind: Any) -> tuple[tuple[str, Any], ...]:
     return _FIELDS[kind]
 
 
-_HINTS: dict[type, dict[str, Any]] = {}
-
-
 def from_json(kind: type, data: Mapping[str, Any]) -> dict[str, Any]:
     """Field values of the dataclass `kind` read back from `to_json`; fields at their default stay out."""
-    hints = _HINTS.setdefault(kind, get_type_hints(kind))
+    hints = _hints(kind)
     return {name: _read(hints[name], value) for name, value in data.items()}
+
+
+@cache
+def _hints(kind: type) -> dict[str, Any]:
+    return get_type_hints(kind)
 
 
 def _read(hint: Any, value: Any) -> Any:

@@ -41,11 +41,13 @@ def parse_url(text: str) -> URL:
 
 
 class Database:
-    """An opened database. `shown` is its address without a password, for people."""
+    """An opened database. `shown` is its address without a password, for people. `locks_for_life` = who has the lock
+    file has the proof that the holder before is gone; without it, as on PostgreSQL, the lease's time decides."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, lock_file: bool = True) -> None:
         self.url = parse_url(url)
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
+        self.locks_for_life = self.is_sqlite and lock_file
         self.shown = self.url.render_as_string(hide_password=True)
         self._lock_fd: int | None = None
         if self.is_sqlite:
@@ -119,7 +121,7 @@ class Database:
 
     def lock_for_life(self) -> bool:
         """SQLite: take the lock file until this process ends, kill -9 included. False = another process has it."""
-        if self.file is None or self._lock_fd is not None:
+        if not self.locks_for_life or self._lock_fd is not None:
             return True
         fd = os.open(f"{self.file}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:

@@ -81,7 +81,7 @@ def must_wait_until(account: StoredAccount, database: Database, now: datetime) -
 
     On SQLite a caller who got the lock file has the proof already: the kernel frees it only when the holder is gone.
     """
-    if account.lease_holder is None or account.lease_expires_at is None or database.is_sqlite:
+    if account.lease_holder is None or account.lease_expires_at is None or database.locks_for_life:
         return None
     if Holder.parse(account.lease_holder).is_dead():
         return None

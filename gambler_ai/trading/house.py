@@ -48,7 +48,7 @@ class Rules:
 @dataclass
 class Parts:
     """What a run is made of; wiring.py brings it together. `announce` tells a person a step's name, `show_report` what
-    recovery found."""
+    recovery found. Without `lease_thread` whoever drives the house renews the lease by `keeper.beat`."""
 
     database: Database
     gateway: Gateway
@@ -63,7 +63,7 @@ class Parts:
     chance: Random
     holder: lease.Holder
     create_tables: bool = False
-    renews_lease: bool = True
+    lease_thread: bool = True
     announce: Callable[[str], None] = lambda _text: None
     show_report: Callable[[dict[str, Any]], None] = lambda _report: None
 
@@ -78,12 +78,16 @@ class House:
         self._fenced = False
         parts.gateway.answered = self._make_progress
         self._books: OpenBooks | None = None
-        self._keeper: LeaseKeeper | None = None
+        self.keeper: LeaseKeeper | None = None
 
     @property
     def books(self) -> OpenBooks:
         assert self._books is not None, "open() comes first"
         return self._books
+
+    @property
+    def opened(self) -> bool:
+        return self._books is not None
 
     def is_set(self) -> bool:
         return self._fenced or self.parts.shutdown.is_set()
@@ -106,12 +110,11 @@ class House:
             holder=parts.holder,
             may_bind=may_bind,
         )
-        if parts.renews_lease:
-            account_id, token = self._books.account.account_id, self._books.token
-            self._keeper = LeaseKeeper(
-                parts.database, account_id, token, parts.clock, self.progress, self._lost_the_lease
-            )
-            self._keeper.start()
+        account_id, token = self._books.account.account_id, self._books.token
+        self.keeper = LeaseKeeper(parts.database, account_id, token, parts.clock, self.progress, self._lost_the_lease)
+        self._make_progress()
+        if parts.lease_thread:
+            self.keeper.start()
         return self._books
 
     def _make_progress(self) -> None:
@@ -179,8 +182,8 @@ class House:
     def close(self) -> None:
         """Give back what is held; errors here change nothing that matters and are only told."""
         parts = self.parts
-        if self._keeper is not None:
-            self._keeper.end()
+        if self.keeper is not None:
+            self.keeper.end()
         parts.gateway.close()
         if self._books is not None:
             self._books.state.close()

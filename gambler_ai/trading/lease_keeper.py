@@ -1,4 +1,7 @@
-"""Renewing the lease: a small thread on its own connection, only while the loop itself makes progress."""
+"""Renewing the lease: a small thread on its own connection, only while the loop itself makes progress.
+
+The thread only calls `beat`; where there is none, in a simulation, whoever moves the clock does.
+"""
 
 import threading
 from collections.abc import Callable
@@ -38,24 +41,29 @@ class LeaseKeeper:
         self._thread = threading.Thread(target=self._run, name="lease", daemon=True)
 
     def start(self) -> None:
-        self._progress.at = self._clock.monotonic()
         self._thread.start()
 
     def _run(self) -> None:
-        while not self._ended.wait(RENEW_EVERY_S):
-            if self._clock.monotonic() - self._progress.at > STUCK_AFTER_S:
-                log.warning("lease.not_renewed", why="the loop makes no progress")
-                continue
-            try:
-                lease.renew(self._database, self._account_id, self._token, self._clock)
-            except Fenced as error:
-                log.error("lease.lost", why=str(error))
-                self._on_fenced()
-                return
-            except Exception as error:  # noqa: BLE001 - whatever it was, a thread that ended would renew nothing
-                log.warning("lease.not_renewed", why=str(error))
+        while not self._ended.wait(RENEW_EVERY_S) and self.beat():
+            pass
+
+    def beat(self) -> bool:
+        """Renew the lease once, if the loop made progress; False when it is lost for good."""
+        if self._clock.monotonic() - self._progress.at > STUCK_AFTER_S:
+            log.warning("lease.not_renewed", why="the loop makes no progress")
+            return True
+        try:
+            lease.renew(self._database, self._account_id, self._token, self._clock)
+        except Fenced as error:
+            log.error("lease.lost", why=str(error))
+            self._on_fenced()
+            return False
+        except Exception as error:  # noqa: BLE001 - whatever it was, a thread that ended would renew nothing
+            log.warning("lease.not_renewed", why=str(error))
+        return True
 
     def end(self) -> None:
         """Stop renewing; the lease itself is released by whoever took it."""
         self._ended.set()
-        self._thread.join(timeout=2)
+        if self._thread.is_alive():
+            self._thread.join(timeout=2)

@@ -168,7 +168,8 @@ def _take_lease(database: Database, account: StoredAccount, holder: lease.Holder
 def _wait_out_the_sender(database: Database, account: StoredAccount, book: Book, clock: Clock, stop: StopFlag) -> None:
     """A holder that was not proven dead may be frozen between its commit and its request: its send deadline passes
     before we look for what it may have sent."""
-    proven = database.is_sqlite or account.lease_holder is None or lease.Holder.parse(account.lease_holder).is_dead()
+    holder = account.lease_holder
+    proven = database.locks_for_life or holder is None or lease.Holder.parse(holder).is_dead()
     if proven or not any(order.status is OrderStatus.SENDING for order in book.orders.values()):
         return
     end = clock.monotonic() + DeskRules().send_deadline_s

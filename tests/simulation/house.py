@@ -50,7 +50,7 @@ class House:
             chance=Random(self.seed),
             holder=HOLDER,
             create_tables=True,
-            renews_lease=False,
+            lease_thread=False,
         )
 
     def trade(self, request: Request, until: datetime | None = None) -> int:

@@ -110,7 +110,7 @@ class Rig:
             chance=Random(1),
             holder=Holder("rig", "", 1, "", "0"),
             create_tables=True,
-            renews_lease=False,
+            lease_thread=False,
         )
         return House(parts)
 

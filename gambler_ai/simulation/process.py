@@ -1,0 +1,152 @@
+"""One process of ours: from its first instruction until it ends, dies, or finds itself replaced."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from decimal import Decimal
+from random import Random
+from typing import TYPE_CHECKING
+
+from gambler_ai.crashpoints import SimulatedCrash
+from gambler_ai.errors import AccountHeld, Fenced, GamblerError, Retry
+from gambler_ai.simulation.network import FaultyGateway
+from gambler_ai.simulation.strategy import NAME
+from gambler_ai.simulation.world import ProcessClock, World
+from gambler_ai.storage.database import Database
+from gambler_ai.storage.lease import Holder
+from gambler_ai.trading.house import Parts, Rules
+from gambler_ai.trading.loop import Loop
+from gambler_ai.trading.messages import Inbox, Message, Tick
+from gambler_ai.trading.session_run import SessionRun
+from gambler_ai.trading.sessions import Request
+from gambler_ai.trading.shutdown import Shutdown
+
+if TYPE_CHECKING:
+    from gambler_ai.simulation.network import Network
+
+LABEL = "default"
+SYMBOLS = ("AAPL", "MSFT")
+RULES = Rules(settle_s=20, confirm_span_s=20, look_every_s=30)
+ANEW = Request(symbols=SYMBOLS, strategy=NAME, duration_min=Decimal(60 * 24 * 5))
+AGAIN = Request(resume="")
+RENEW_EVERY_S = 5.0
+
+
+class WaitingInbox(Inbox):
+    """Waiting for a message is waiting in the world's time."""
+
+    def __init__(self, clock: ProcessClock) -> None:
+        super().__init__()
+        self._clock = clock
+
+    def take(self, timeout_s: float) -> Message:
+        if self.is_empty and timeout_s > 0:
+            self._clock.sleep(timeout_s)
+        return super().take(0.0)
+
+
+class Process:
+    """`ended` is None while it lives, else why it does not: an exit code, or the point at which it died."""
+
+    def __init__(
+        self, world: World, network: "Network", number: int, passing: Callable[["Process", str], None]
+    ) -> None:
+        self.number = number
+        self.ended: str | None = None
+        self.loop: Loop | None = None
+        self.error: Exception | None = None
+        self.clock = ProcessClock(world)
+        self._world = world
+        self._passing = passing
+        self._renewed = world.elapsed
+        self.gateway = FaultyGateway(world, network, self.clock, lambda point: passing(self, point))
+        self.parts = Parts(
+            database=Database(world.database_url, lock_file=world.nature.lock_file),
+            gateway=self.gateway,
+            clock=self.clock,
+            shutdown=Shutdown(),
+            inbox=WaitingInbox(self.clock),
+            label=LABEL,
+            endpoint="simulation",
+            data_dir=world.folder,
+            rules=RULES,
+            default_symbols=SYMBOLS,
+            chance=Random(f"{world.seed}/ids/{number}"),
+            holder=Holder("simulation", "", number, "", "0"),
+            lease_thread=False,
+        )
+        self.run = SessionRun(self.parts)
+
+    @property
+    def is_trading(self) -> bool:
+        return self.ended is None and self.loop is not None
+
+    def start(self, request: Request) -> None:
+        with self._mortal():
+            self.loop = self.run.begin(request)
+
+    def work(self) -> None:
+        """Take what arrived, one message after the other, and look after what is due."""
+        with self._mortal():
+            loop, inbox = self._loop, self.parts.inbox
+            self.gateway.deliver()
+            while loop.finished is None and (not inbox.is_empty or loop.owes_clock):
+                loop.step(inbox.take(0.0))
+                self.gateway.deliver()
+            if loop.finished is None:
+                loop.step(Tick())
+            if loop.finished is not None:
+                self._end()
+
+    def stop(self) -> None:
+        """SIGTERM: as the signal's watcher would tell it."""
+        with self._mortal():
+            self.parts.shutdown.ask()
+            self._end()
+
+    def keep_lease(self) -> None:
+        """What the lease's thread would have done by now; not while the process is frozen, and not after its end."""
+        keeper = self.run.house.keeper
+        if self.ended is None and keeper is not None and self._world.elapsed - self._renewed >= RENEW_EVERY_S:
+            self._renewed = self._world.elapsed
+            keeper.beat()
+
+    @property
+    def _loop(self) -> Loop:
+        assert self.loop is not None, "start comes first"
+        return self.loop
+
+    def _end(self) -> None:
+        code = self.run.end(self._loop)
+        self.run.close()
+        self.ended = f"exit {code}"
+
+    @contextmanager
+    def _mortal(self) -> Iterator[None]:
+        """However it ends: a crash loses what is in memory and leaves no chance to clean up; an error is an exit."""
+        try:
+            yield
+        except SimulatedCrash as crash:
+            self.ended = f"died at {crash}"
+            self.vanish()
+        except (AccountHeld, Fenced, Retry) as error:
+            self.ended = f"exit {error.exit_code}"
+            self._close()
+        except Exception as error:  # noqa: BLE001 - whatever else ends a trader is for the examiner to judge
+            self.error = error
+            self.ended = f"exit {error.exit_code if isinstance(error, GamblerError) else 1}"
+            self._close()
+
+    def _close(self) -> None:
+        """What `gambler run` does on its way out, which may be a place to die too."""
+        try:
+            self.run.close()
+        except SimulatedCrash as crash:
+            self.ended = f"died at {crash}"
+            self.vanish()
+
+    def vanish(self) -> None:
+        """The kernel takes back what a dead process held; nothing of ours runs any more."""
+        self.gateway.close()
+        if self.run.house.opened:
+            self.run.house.books.state.close()
+        self.parts.database.close()
