@@ -47,8 +47,7 @@ class Account:
     secret_hash: str
     number: str
     created_at: datetime
-    cash: Decimal = START_CASH
-    start_cash: Decimal = START_CASH
+    cash: Decimal = ZERO
     last_equity: Decimal = START_CASH
     last_maintenance: Decimal = ZERO
     multiplier: int = 2

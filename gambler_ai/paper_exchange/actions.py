@@ -1,22 +1,49 @@
-"""Corporate actions, made by the lab: splits and delistings (reference 5.2 row 21 and section 6)."""
+"""Corporate actions, made by the lab: splits, cash dividends, name changes, delistings (reference 3.5, 5.2 and 6)."""
 
-from decimal import ROUND_FLOOR, Decimal
+from decimal import ROUND_FLOOR, ROUND_HALF_UP, Decimal
 
+from gambler_ai.paper_exchange import activities
+from gambler_ai.paper_exchange.account import Account
 from gambler_ai.paper_exchange.book import NANO
 from gambler_ai.paper_exchange.floor import Floor
+from gambler_ai.paper_exchange.market import CENT
 from gambler_ai.paper_exchange.refusal import Refused
 
 
 def split(venue: Floor, symbol: str, ratio: Decimal) -> None:
     """Every share becomes `ratio` shares: positions as the switch says; simple orders end, legs stay as they are."""
-    if symbol not in venue.market.symbols or ratio <= 0:
+    if symbol not in venue.market.symbols or not ratio.is_finite() or ratio <= 0:
         raise Refused(422, None, "a split wants a known symbol and a ratio above zero")
-    for account in venue.accounts.values():
+    group = venue.ids.uuid("event")
+    kinds = ("SPLIT", "FSPLIT" if ratio >= 1 else "RSPLIT")
+    for account in _open(venue):
         _end_orders(venue, account.id, symbol, everything=False)
-        position = account.positions.get(symbol)
-        if position is not None and venue.switches.split_positions:
-            position.qty = (position.qty * ratio).quantize(NANO, ROUND_FLOOR)
-            venue.changes.accounts[account.id] = account
+        if symbol in account.positions and venue.switches.split_positions:
+            qty = (account.qty(symbol) * ratio).quantize(NANO, ROUND_FLOOR)
+            activities.exchange_shares(venue, account, kinds, symbol, symbol, qty, group)
+
+
+def pay_dividend(venue: Floor, symbol: str, per_share: Decimal) -> None:
+    """Every holder gets `per_share` USD for each share, rounded to a cent; who is short pays."""
+    if symbol not in venue.market.symbols or not per_share.is_finite() or per_share <= 0:
+        raise Refused(422, None, "a dividend wants a known symbol and an amount per share above zero")
+    for account in _open(venue):
+        amount = (account.qty(symbol) * per_share).quantize(CENT, ROUND_HALF_UP)
+        if symbol in account.positions:
+            activities.dividend(venue, account, symbol, per_share, amount)
+
+
+def change_name(venue: Floor, old: str, new: str) -> None:
+    """The shares of `old` are now called `new`, a symbol of this market that nobody holds; orders of `old` end."""
+    if not {old, new} <= set(venue.market.symbols) or old == new:
+        raise Refused(422, None, "a name change wants two symbols of this market")
+    if any(new in account.positions for account in _open(venue)):
+        raise Refused(422, None, f"a name change wants a new symbol that nobody holds: {new} is held")
+    group = venue.ids.uuid("event")
+    delist(venue, old)
+    for account in _open(venue):
+        if old in account.positions:
+            activities.exchange_shares(venue, account, ("NC", "SNC"), old, new, account.qty(old), group)
 
 
 def delist(venue: Floor, symbol: str) -> None:
@@ -27,6 +54,10 @@ def delist(venue: Floor, symbol: str) -> None:
     venue.switches.set({"inactive": ",".join(sorted(listed))})
     for account in venue.accounts.values():
         _end_orders(venue, account.id, symbol, everything=True)
+
+
+def _open(venue: Floor) -> list[Account]:
+    return [account for account in venue.accounts.values() if not account.closed]
 
 
 def _end_orders(venue: Floor, account: str, symbol: str, everything: bool) -> None:

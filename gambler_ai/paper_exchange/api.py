@@ -215,13 +215,8 @@ def _activities(call: Call) -> Result:
     for one in types:
         if one not in queries.ACTIVITY_TYPES:
             raise queries.bad("activity_type", one)
-    category = call.query.get("category")
-    if category and types:
-        raise Refused(422, 40010001, "category and activity_types cannot be used together")
-    if category == "non_trade_activity" or (types and "FILL" not in types):
-        return 200, []
-    everything = call.venue.book.executions.get(call.account.id, [])
-    return 200, [wire.activity(fill) for fill in queries.fills(everything, call.query)]
+    found = queries.activities(call.venue.book, call.account.id, call.query, set(types))
+    return 200, [wire.activity(one, call.venue.switches) for one in found]
 
 
 def _data(handler: Callable[[Venue, Query, tuple[str, ...]], Any]) -> Callable[[Call], Result]:

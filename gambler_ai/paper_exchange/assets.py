@@ -54,13 +54,22 @@ class Asset:
     symbol: str
     name: str
     exchange: str
+    cusip: str
 
 
 @lru_cache(maxsize=4096)
 def asset(symbol: str) -> Asset:
     """The asset of a symbol."""
     name, exchange, _ = _KNOWN.get(symbol, (f"{symbol} Common Stock", "NASDAQ", 0))
-    return Asset(str(uuid.uuid5(_NAMESPACE, symbol)), symbol, name, exchange)
+    own = uuid.uuid5(_NAMESPACE, symbol)
+    return Asset(str(own), symbol, name, exchange, _cusip(own.int))
+
+
+def _cusip(number: int) -> str:
+    """An invented CUSIP: eight digits, and the check digit of a real one."""
+    digits = f"{number % 10**8:08d}"
+    doubled = (int(digit) * (1 + place % 2) for place, digit in enumerate(digits))
+    return f"{digits}{-sum(value // 10 + value % 10 for value in doubled) % 10}"
 
 
 def known_prices() -> dict[str, int]:

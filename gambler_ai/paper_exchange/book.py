@@ -1,4 +1,4 @@
-"""Orders and executions, and the indexes that find them.
+"""Orders, executions and other activities, and the indexes that find them.
 
 An order lives here for ever: client order ids are never free again, and history pages read this book.
 """
@@ -129,9 +129,32 @@ class Execution:
     at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class Activity:
+    """What changed an account without a trade: a journal, a dividend, one leg of a split or of a name change.
+
+    `net_amount` is the money it moved, in USD; `qty` the shares: those a leg takes or gives, signed, or those a
+    dividend was paid for. `price` is per share, of a leg. The legs of one event share their `group`.
+    """
+
+    id: str
+    seq: int
+    account: str
+    type: str
+    sub_type: str | None
+    at: datetime
+    net_amount: Decimal
+    description: str
+    symbol: str | None = None
+    qty: Decimal | None = None
+    price: Decimal | None = None
+    per_share: Decimal | None = None
+    group: str | None = None
+
+
 @dataclass(slots=True)
 class Book:
-    """All orders and executions of one exchange, with the indexes the rest of the room needs.
+    """All orders, executions and other activities of one exchange, with the indexes the rest of the room needs.
 
     `working` are the orders a quote of a symbol may move, `timed` those that the clock alone may move.
     """
@@ -143,6 +166,8 @@ class Book:
     working: dict[str, dict[str, Order]] = field(default_factory=dict)
     timed: dict[str, Order] = field(default_factory=dict)
     executions: dict[str, list[Execution]] = field(default_factory=dict)
+    activities: dict[str, list[Activity]] = field(default_factory=dict)
+    recorded: dict[str, Execution | Activity] = field(default_factory=dict)
     _alive: dict[str, dict[str, Order]] = field(default_factory=dict)
     _alive_in: dict[tuple[str, str], dict[str, Order]] = field(default_factory=dict)
 
@@ -154,6 +179,14 @@ class Book:
         if order.group:
             self.groups.setdefault(order.group, []).append(order)
         self.index(order)
+
+    def record(self, entry: Execution | Activity) -> None:
+        """Enter what has happened to an account; to be called in the order of time."""
+        if isinstance(entry, Execution):
+            self.executions.setdefault(entry.account, []).append(entry)
+        else:
+            self.activities.setdefault(entry.account, []).append(entry)
+        self.recorded[entry.id] = entry
 
     def index(self, order: Order) -> None:
         """Put an order where it now belongs; to be called when its status, `active` or `due` has changed."""

@@ -223,6 +223,7 @@ class Exchange:
             changes.orders.values(),
             changes.executions,
             self._requests,
+            changes.activities,
         )
         venue.changes, self._requests, self._stored_now = Changes(), [], venue.now
         self._audience.flush()
@@ -270,7 +271,9 @@ def _load(venue: Venue, store: Store, stored: dict[str, Any]) -> None:
     for order in store.orders():
         venue.book.add(order)
     for execution in store.executions():
-        venue.book.executions.setdefault(execution.account, []).append(execution)
+        venue.book.record(execution)
+    for activity in store.activities():
+        venue.book.record(activity)
     if stored:
         venue.last_stamp = datetime.fromisoformat(stored["last_stamp"])
     for symbol, at, bid, ask, last in stored.get("lab_quotes", []):

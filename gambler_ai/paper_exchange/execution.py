@@ -85,7 +85,7 @@ def fill(venue: Floor, order: Order, qty: Decimal, price: Decimal) -> None:
         order_status=reported,
         at=at,
     )
-    venue.book.executions.setdefault(account.id, []).append(execution)
+    venue.book.record(execution)
     venue.changes.executions.append(execution)
     venue.changes.accounts[account.id] = account
     venue.tell_order(order, "fill" if done else "partial_fill", execution)

@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import Any, Protocol
 
 from gambler_ai.paper_exchange.account import Account, Balances
-from gambler_ai.paper_exchange.book import Execution, Order
+from gambler_ai.paper_exchange.book import Activity, Execution, Order
 from gambler_ai.paper_exchange.calendar import Session, Sessions
 from gambler_ai.paper_exchange.ids import Ids
 from gambler_ai.paper_exchange.market import Market, Quote
@@ -21,6 +21,7 @@ class Changes(Protocol):
     orders: dict[str, Order]
     accounts: dict[str, Account]
     executions: list[Execution]
+    activities: list[Activity]
 
 
 class Floor(Protocol):

@@ -3,7 +3,8 @@
 from hashlib import sha256
 from hmac import compare_digest
 
-from gambler_ai.paper_exchange.account import Account
+from gambler_ai.paper_exchange import activities
+from gambler_ai.paper_exchange.account import START_CASH, Account
 from gambler_ai.paper_exchange.venue import Venue
 
 
@@ -46,7 +47,7 @@ class Keyring:
         number = "PA3" + account_id.replace("-", "")[:9].upper()
         account = Account(account_id, key, _hash(secret), number, venue.now, multiplier=venue.switches.multiplier)
         venue.accounts[account_id] = account
-        venue.changes.accounts[account_id] = account
+        activities.journal(venue, account, START_CASH, "opening deposit")
         self._by_key[key] = account
         return account
 

@@ -10,7 +10,7 @@ from hmac import compare_digest
 from typing import Any
 
 from gambler_ai.errors import UsageError
-from gambler_ai.paper_exchange import lab_trading, wire
+from gambler_ai.paper_exchange import activities, lab_trading, wire
 from gambler_ai.paper_exchange.account import Account
 from gambler_ai.paper_exchange.api import Answer
 from gambler_ai.paper_exchange.driver import Driver
@@ -125,7 +125,8 @@ class Lab:
         exchange = self._exchange
         account = self._named_account(fields.get("account"))
         if fields.get("cash") is not None:
-            account.cash = Decimal(str(fields["cash"]))
+            change = Decimal(str(fields["cash"])) - account.cash
+            activities.journal(exchange.venue, account, change, "set by the lab")
         if fields.get("block") is not None:
             account.trading_blocked = bool(fields["block"])
         if fields.get("liquidation_only") is not None:

@@ -16,13 +16,20 @@ def set_switches(exchange: Exchange, wanted: dict[str, Any]) -> dict[str, Any]:
 
 
 def corporate_action(exchange: Exchange, fields: dict[str, Any]) -> dict[str, Any]:
-    """`{"type": "split", "symbol", "ratio"}` (new shares for one old share) or `{"type": "delisting", "symbol"}`."""
-    kind, symbol = fields.get("type"), str(fields["symbol"])
+    """One event of a symbol, by `type`: what it needs beside is read from `fields`.
+
+    split `ratio` (new shares for one old), dividend `per_share` (USD), name_change `new_symbol`, delisting.
+    """
+    kind, symbol, venue = fields.get("type"), str(fields["symbol"]), exchange.venue
     if kind == "split":
-        actions.split(exchange.venue, symbol, Decimal(str(fields["ratio"])))
+        actions.split(venue, symbol, Decimal(str(fields["ratio"])))
+    elif kind == "dividend":
+        actions.pay_dividend(venue, symbol, Decimal(str(fields["per_share"])))
+    elif kind == "name_change":
+        actions.change_name(venue, symbol, str(fields["new_symbol"]))
     elif kind == "delisting":
-        actions.delist(exchange.venue, symbol)
+        actions.delist(venue, symbol)
     else:
-        raise Refused(422, None, f"corporate action {kind!r}: want split or delisting")
+        raise Refused(422, None, f"corporate action {kind!r}: want split, dividend, name_change or delisting")
     exchange.commit()
     return {"type": kind, "symbol": symbol}

@@ -1,14 +1,14 @@
-"""Reading parameters, and the pages of orders and fills they ask for (reference sections 2 and 3.5)."""
+"""Reading parameters, and the pages of orders and activities they ask for (reference sections 2 and 3.5)."""
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Iterator
-from datetime import UTC, date, datetime, time, timedelta
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from datetime import UTC, date, datetime, time
+from heapq import merge
 from itertools import islice
 
-from gambler_ai.paper_exchange.book import Execution, Order
+from gambler_ai.paper_exchange.book import Activity, Book, Execution, Order
 from gambler_ai.paper_exchange.calendar import NEW_YORK, new_york_day
 from gambler_ai.paper_exchange.refusal import Refused
-from gambler_ai.paper_exchange.wire import activity_id
 
 Query = dict[str, str]
 _ACTIVITY_TYPES = """
@@ -119,36 +119,58 @@ def _place(everything: list[Order], by_id: dict[str, Order], order_id: str) -> i
     return bisect_left(everything, named.seq, key=lambda order: order.seq)
 
 
-def fills(everything: list[Execution], query: Query) -> list[Execution]:
-    """One page of an account's fills (given oldest first). A page token is the id of the last item seen."""
+def activities(book: Book, account: str, query: Query, types: Collection[str]) -> list[Execution | Activity]:
+    """One page of what has happened to an account. A page token is the id of the last item seen.
+
+    `types` empty is all of them. `after` and `until` are exclusive, on the time of creation; a `date` without
+    `page_size` is answered whole.
+    """
+    category = query.get("category") and choice(query, "category", "", ("trade_activity", "non_trade_activity"))
+    if category and types:
+        raise Refused(422, 40010001, "category and activity_types cannot be used together")
+    trades = category != "non_trade_activity" and (not types or "FILL" in types)
+    others = category != "trade_activity" and types != {"FILL"}
+    fills: Sequence[Execution | Activity] = book.executions.get(account, []) if trades else []
+    rest = [one for one in book.activities.get(account, []) if not types or one.type in types] if others else []
+    everything = list(merge(fills, rest, key=_at)) if rest else fills
     newest_first = choice(query, "direction", "desc", ("asc", "desc")) == "desc"
     wanted = day(query, "date")
     size = whole(query, "page_size", len(everything) if wanted and everything else 100, max(100, len(everything)))
     if query.get("page_size") and size > 100:
         raise bad("page_size", query["page_size"])
     after, until = moment(query, "after"), moment(query, "until")
-    chosen = list(reversed(everything)) if newest_first else everything
+    first = bisect_right(everything, after, key=_at) if after else 0
+    last = bisect_left(everything, until, key=_at) if until else len(everything)
+    if wanted:
+        first = max(first, bisect_left(everything, wanted, key=_day))
+        last = min(last, bisect_right(everything, wanted, key=_day))
     token = query.get("page_token")
     if token:
-        place = next((index for index, fill in enumerate(chosen) if activity_id(fill) == token), None)
-        if place is None:
+        seen = book.recorded.get(token.rpartition("::")[2])
+        if seen is None or seen.account != account:
             raise bad("page_token", token)
-        chosen = chosen[place + 1 :]
-    page = (
-        fill
-        for fill in chosen
-        if (not wanted or new_york_day(fill.at) == wanted)
-        and (after is None or fill.at > after)
-        and (until is None or fill.at < until)
-    )
-    return list(islice(page, size))
+        if newest_first:
+            last = min(last, bisect_left(everything, seen.at, key=_at))
+        else:
+            first = max(first, bisect_right(everything, seen.at, key=_at))
+    order = query.get("order_id")
+    places = range(last - 1, first - 1, -1) if newest_first else range(first, last)
+    chosen = (everything[place] for place in places)
+    return list(islice((one for one in chosen if not order or _order_of(one) == order), size))
+
+
+def _at(entry: Execution | Activity) -> datetime:
+    return entry.at
+
+
+def _day(entry: Execution | Activity) -> date:
+    return new_york_day(entry.at)
+
+
+def _order_of(entry: Execution | Activity) -> str | None:
+    return entry.order_id if isinstance(entry, Execution) else None
 
 
 def start_of_day(at: datetime) -> datetime:
     """Midnight in New York of a moment's day, in UTC."""
     return datetime.combine(new_york_day(at), time(), NEW_YORK).astimezone(UTC)
-
-
-def days_later(at: date, days: int) -> date:
-    """A date some days on."""
-    return at + timedelta(days=days)

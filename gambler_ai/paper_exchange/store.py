@@ -15,9 +15,9 @@ from typing import Any, TypeVar
 
 from gambler_ai.errors import StoredStateUnsafe, UsageError
 from gambler_ai.paper_exchange.account import Account, Position
-from gambler_ai.paper_exchange.book import Execution, Order
+from gambler_ai.paper_exchange.book import Activity, Execution, Order
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 _T = TypeVar("_T")
 _SCHEMA = """
 CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL);
@@ -25,6 +25,7 @@ CREATE TABLE accounts (id TEXT PRIMARY KEY, data TEXT NOT NULL);
 CREATE TABLE orders (seq INTEGER PRIMARY KEY, account TEXT NOT NULL, client_order_id TEXT NOT NULL,
     data TEXT NOT NULL, UNIQUE (account, client_order_id));
 CREATE TABLE executions (seq INTEGER PRIMARY KEY, data TEXT NOT NULL);
+CREATE TABLE activities (seq INTEGER PRIMARY KEY, data TEXT NOT NULL);
 CREATE TABLE requests (seq INTEGER PRIMARY KEY, at TEXT NOT NULL, wall_at TEXT NOT NULL, account TEXT,
     method TEXT NOT NULL, path TEXT NOT NULL, client_order_id TEXT, status INTEGER, acted INTEGER NOT NULL);
 """
@@ -82,6 +83,10 @@ class Store:
         """Every execution, in order."""
         return (unpack(Execution, row[0]) for row in self._db.execute("SELECT data FROM executions ORDER BY seq"))
 
+    def activities(self) -> Iterator[Activity]:
+        """Every activity that is no execution, in order."""
+        return (unpack(Activity, row[0]) for row in self._db.execute("SELECT data FROM activities ORDER BY seq"))
+
     def requests(self, account: str | None = None) -> Iterator[RequestRow]:
         """The truth log, oldest first; of one account, or of all."""
         where, values = ("", ()) if account is None else (" WHERE account = ?", (account,))
@@ -97,6 +102,7 @@ class Store:
         orders: Iterable[Order] = (),
         executions: Iterable[Execution] = (),
         requests: Iterable[RequestRow] = (),
+        activities: Iterable[Activity] = (),
     ) -> None:
         """One transaction; all of it or nothing."""
         run = self._db
@@ -111,6 +117,7 @@ class Store:
             [(order.seq, order.account, order.client_order_id, pack(order)) for order in orders],
         )
         run.executemany("INSERT INTO executions VALUES (?, ?)", [(one.seq, pack(one)) for one in executions])
+        run.executemany("INSERT INTO activities VALUES (?, ?)", [(one.seq, pack(one)) for one in activities])
         run.executemany(
             "INSERT INTO requests (at, wall_at, account, method, path, client_order_id, status, acted)"
             " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
@@ -130,7 +137,7 @@ class Store:
         self._db.close()
 
 
-def pack(record: Account | Order | Execution) -> str:
+def pack(record: Account | Order | Execution | Activity) -> str:
     """A record as JSON text; amounts and times as exact text."""
     shape = _SHAPES[type(record)]
     return _ENCODE({name: getattr(record, name) for name, _ in shape})
@@ -171,5 +178,5 @@ def _readers(cls: Any) -> tuple[tuple[str, Callable[[Any], Any]], ...]:
 
 
 _SHAPES: dict[Any, tuple[tuple[str, Callable[[Any], Any]], ...]] = {
-    one: _readers(one) for one in (Account, Order, Execution)
+    one: _readers(one) for one in (Account, Order, Execution, Activity)
 }

@@ -19,6 +19,7 @@ _WORDS: dict[str, tuple[str, ...]] = {
     "auction_unfilled": ("canceled", "expired"),
     "split_orders": ("cancel", "keep"),
     "plain_order_class": ("", "simple"),
+    "activity_ids": ("midnight", "created"),
 }
 
 
@@ -45,6 +46,7 @@ class Switches:
     multiplier: int = 2  # 3.3: of accounts opened from now on
     legacy_pdt_fields: bool = False  # 3.3: the fields that left the API on 2026-07-06
     plain_order_class: str = ""  # 3.1: how a simple order calls its class
+    activity_ids: str = "midnight"  # 3.5: what time the id of a non-trade activity carries
     wash_trade_status: int = 403  # 4.3: 422 in reports of 2024
     no_change_status: int = 422  # 5.4: 403 in one report
     inactive: str = ""  # 7: symbols that cannot be traded

@@ -11,7 +11,7 @@ from gambler_ai.paper_exchange.venue import Venue
 
 
 def truth(venue: Venue, requests: Iterable[RequestRow], account: str | None) -> dict[str, Any]:
-    """Design section 7: requests, orders, executions, positions, cash; of one account, or of all."""
+    """Design section 7: requests, orders, executions, other activities, positions, cash; of one account, or of all."""
     accounts = [one for one in venue.accounts.values() if account in (None, one.id)]
     chosen = [one.id for one in accounts]
     orders = [order for one in chosen for order in venue.book.by_account.get(one, [])]
@@ -21,6 +21,11 @@ def truth(venue: Venue, requests: Iterable[RequestRow], account: str | None) -> 
         "requests": [asdict(row) for row in requests],
         "orders": [{**wire.order(order), "account": order.account} for order in orders],
         "executions": [_execution(fill) for fill in sorted(fills, key=lambda fill: fill.seq)],
+        "activities": [
+            {**wire.activity(entry, venue.switches), "account": one}
+            for one in chosen
+            for entry in venue.book.activities.get(one, [])
+        ],
         "positions": [
             {"account": one.id, "symbol": symbol, "qty": wire.number(position.qty)}
             for one in accounts

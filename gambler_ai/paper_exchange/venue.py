@@ -13,7 +13,7 @@ from typing import Any
 
 from gambler_ai.paper_exchange import execution, groups, hours, intake, matching, replacing, wire
 from gambler_ai.paper_exchange.account import Account, Balances, balances
-from gambler_ai.paper_exchange.book import ZERO, Execution, Order
+from gambler_ai.paper_exchange.book import ZERO, Activity, Execution, Order
 from gambler_ai.paper_exchange.calendar import Session, Sessions, new_york_day
 from gambler_ai.paper_exchange.ids import Ids
 from gambler_ai.paper_exchange.market import Market, Quote
@@ -34,9 +34,10 @@ class Changes:
     orders: dict[str, Order] = field(default_factory=dict)
     accounts: dict[str, Account] = field(default_factory=dict)
     executions: list[Execution] = field(default_factory=list)
+    activities: list[Activity] = field(default_factory=list)
 
     def __bool__(self) -> bool:
-        return bool(self.orders or self.accounts or self.executions)
+        return bool(self.orders or self.accounts or self.executions or self.activities)
 
 
 class Venue:

@@ -10,8 +10,8 @@ from typing import Any
 
 from gambler_ai.paper_exchange.account import Account, Balances, Position
 from gambler_ai.paper_exchange.assets import Asset, asset
-from gambler_ai.paper_exchange.book import ZERO, Execution, Order
-from gambler_ai.paper_exchange.calendar import NEW_YORK, Session, Sessions
+from gambler_ai.paper_exchange.book import ZERO, Activity, Execution, Order
+from gambler_ai.paper_exchange.calendar import NEW_YORK, Session, Sessions, new_york_day
 from gambler_ai.paper_exchange.market import Bar, Quote
 from gambler_ai.paper_exchange.switches import Switches
 from gambler_ai.paper_exchange.ticks import Trade
@@ -182,27 +182,49 @@ def account(account: Account, sums: Balances, balance_day: str, legacy: bool = F
     }
 
 
-def activity_id(fill: Execution) -> str:
-    """Section 3.5: New York time to the millisecond, then the execution's own id."""
-    local = fill.at.astimezone(NEW_YORK)
-    return f"{local:%Y%m%d%H%M%S}{local.microsecond // 1000:03d}::{fill.id}"
+def activity_id(entry: Execution | Activity, switches: Switches) -> str:
+    """Section 3.5: New York time to the millisecond, then its own id; without a trade, the time a switch says."""
+    local = entry.at.astimezone(NEW_YORK)
+    if isinstance(entry, Activity) and switches.activity_ids == "midnight":
+        return f"{local:%Y%m%d}000000000::{entry.id}"
+    return f"{local:%Y%m%d%H%M%S}{local.microsecond // 1000:03d}::{entry.id}"
 
 
-def activity(fill: Execution) -> dict[str, Any]:
-    """Section 3.5, a FILL."""
+def activity(entry: Execution | Activity, switches: Switches) -> dict[str, Any]:
+    """Section 3.5. What an activity without a trade has no use for is not there."""
+    if isinstance(entry, Activity):
+        return _non_trade(entry, activity_id(entry, switches))
     return {
-        "id": activity_id(fill),
+        "id": activity_id(entry, switches),
         "activity_type": "FILL",
-        "transaction_time": stamp(fill.at),
-        "type": "fill" if fill.order_status == "filled" else "partial_fill",
-        "price": number(fill.price),
-        "qty": number(fill.qty),
-        "side": fill.activity_side,
-        "symbol": fill.symbol,
-        "leaves_qty": number(fill.leaves_qty),
-        "cum_qty": number(fill.cum_qty),
-        "order_id": fill.order_id,
-        "order_status": fill.order_status,
+        "transaction_time": stamp(entry.at),
+        "type": "fill" if entry.order_status == "filled" else "partial_fill",
+        "price": number(entry.price),
+        "qty": number(entry.qty),
+        "side": entry.activity_side,
+        "symbol": entry.symbol,
+        "leaves_qty": number(entry.leaves_qty),
+        "cum_qty": number(entry.cum_qty),
+        "order_id": entry.order_id,
+        "order_status": entry.order_status,
+    }
+
+
+def _non_trade(entry: Activity, name: str) -> dict[str, Any]:
+    shown: dict[str, Any] = {"id": name, "activity_type": entry.type}
+    if entry.sub_type:
+        shown["activity_sub_type"] = entry.sub_type
+    shown |= {"date": new_york_day(entry.at).isoformat(), "created_at": stamp(entry.at)}
+    shown["net_amount"] = number(entry.net_amount)
+    if entry.symbol:
+        shown |= {"symbol": entry.symbol, "cusip": asset(entry.symbol).cusip}
+    amounts = (("qty", entry.qty), ("price", entry.price), ("per_share_amount", entry.per_share))
+    shown |= {key: number(value) for key, value in amounts if value is not None}
+    return shown | {
+        "status": "executed",
+        "currency": "USD",
+        "description": entry.description,
+        "group_id": entry.group,
     }
 
 

@@ -5,11 +5,12 @@ from collections import defaultdict
 from decimal import Decimal
 from typing import Any
 
+from gambler_ai.paper_exchange import actions
 from gambler_ai.paper_exchange.book import ALIVE, Order
 
 from .rig import Desk
 
-START = Decimal(100_000)
+MOVES_SHARES = ("SPLIT", "NC")
 TERMINAL = {"filled", "canceled", "expired", "rejected", "replaced"}
 SWITCHES: tuple[dict[str, Any], ...] = (
     {},
@@ -31,11 +32,11 @@ class Flow:
     def __init__(self, desk: Desk, seed: int) -> None:
         self.desk, self.draw = desk, random.Random(seed)
         self.ids: list[str] = []
-        self.cash, self.position = START, defaultdict(Decimal)
+        self.cash, self.position = Decimal(0), defaultdict(Decimal)
         self.filled: dict[str, Decimal] = defaultdict(Decimal)
         self.ended: set[str] = set()
         self.executions: set[str] = set()
-        self.booked = self.heard = 0
+        self.booked = self.heard = self.told = 0
         account = desk.exchange.account_of(desk.key, desk.secret)
         assert account is not None
         self.account = desk.exchange.venue.accounts[account]
@@ -56,8 +57,18 @@ class Flow:
             middle = self.draw.randint(4500, 11500)
             symbol = self.draw.choice(("AAA", "BBB"))
             self.desk.price(str(Decimal(middle - 1) / 100), str(Decimal(middle + 1) / 100), symbol=symbol)
-        else:
+        elif what < 0.99:
             self.desk.pass_time(minutes=self.draw.choice((1, 1, 2, 30, 400, 1080)))
+        else:
+            self._corporate_action()
+
+    def _corporate_action(self) -> None:
+        venue, symbol = self.desk.exchange.venue, self.draw.choice(("AAA", "BBB"))
+        if self.draw.random() < 0.5:
+            actions.split(venue, symbol, self.draw.choice((Decimal(2), Decimal("1.5"), Decimal("0.5"), 1 / Decimal(3))))
+        else:
+            actions.pay_dividend(venue, symbol, Decimal("0.333"))
+        self.desk.exchange.commit()
 
     def _order(self) -> None:
         draw = self.draw
@@ -148,8 +159,9 @@ class Flow:
         """Everything that must hold between any two steps."""
         book = self.desk.exchange.venue.book
         self._check_fills()
+        self._check_activities()
         self._check_frames()
-        assert self.account.cash == self.cash, "cash is what the executions paid and took"
+        assert self.account.cash == self.cash, "cash is what fills and activities paid and took"
         held = {symbol: position.qty for symbol, position in self.account.positions.items()}
         assert held == {symbol: qty for symbol, qty in self.position.items() if qty}, "fills add up to positions"
         for order in book.alive(self.account.id):
@@ -173,6 +185,14 @@ class Flow:
             assert fill.id not in self.executions, "an execution id is used once"
             self.executions.add(fill.id)
         self.booked = len(fills)
+
+    def _check_activities(self) -> None:
+        entries = self.desk.exchange.venue.book.activities[self.account.id]
+        for entry in entries[self.told :]:
+            self.cash += entry.net_amount
+            if entry.type in MOVES_SHARES:
+                self.position[entry.symbol or ""] += entry.qty or 0
+        self.told = len(entries)
 
     def _check_frames(self) -> None:
         frames = self.desk.frames
@@ -212,6 +232,18 @@ class Flow:
             token = {"page_token": page[-1]["id"]}
         assert len(found) == len(self.executions) == len(set(found))
         assert set(found) == self.executions
+        self._prove_pages()
+
+    def _prove_pages(self) -> None:
+        """Every activity of any type is listed once, in either direction, fills and others merged by time."""
+        book, pages = self.desk.exchange.venue.book, {}
+        everything = [*book.executions.get(self.account.id, []), *book.activities[self.account.id]]
+        for direction in ("asc", "desc"):
+            found, token = pages.setdefault(direction, []), {}
+            while page := self.desk.get("/v2/account/activities", direction=direction, **token):
+                found += [one["id"].split("::")[1] for one in page]
+                token = {"page_token": page[-1]["id"]}
+        assert pages["asc"] == pages["desc"][::-1] == [one.id for one in sorted(everything, key=lambda one: one.at)]
 
 
 def run_flow(desk: Desk, seed: int, steps: int = 300) -> Flow:
