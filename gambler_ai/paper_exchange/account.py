@@ -1,12 +1,12 @@
 """Cash, positions and what may be bought: the arithmetic of one account, exact in Decimal."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
 
-from gambler_ai.paper_exchange.book import ZERO, Order
+from gambler_ai.paper_exchange.book import ZERO
 from gambler_ai.paper_exchange.configurations import DEFAULTS
 
 START_CASH = Decimal(100_000)
@@ -78,8 +78,7 @@ class Account:
         return position.qty if position else ZERO
 
 
-@dataclass(frozen=True, slots=True)
-class Balances:
+class Balances(NamedTuple):
     """An account valued at one moment; all USD. Equations as in Alpaca's account object."""
 
     cash: Decimal
@@ -94,14 +93,13 @@ class Balances:
     non_marginable: Decimal
 
 
-def balances(account: Account, mark: Callable[[str], Decimal], working: Iterable[Order]) -> Balances:
-    """Value an account. `mark` prices a symbol; `working` are its open orders, which reserve money."""
+def balances(account: Account, mark: Callable[[str], Decimal], reserved: Decimal) -> Balances:
+    """Value an account. `mark` prices a symbol; `reserved` is what its working orders hold back, in USD."""
     values = [position.qty * mark(symbol) for symbol, position in account.positions.items()]
     long_value = sum((value for value in values if value > 0), ZERO)
     short_value = sum((value for value in values if value < 0), ZERO)
     gross = long_value - short_value
     equity = account.cash + long_value + short_value
-    reserved = sum((order.reserved for order in working), ZERO)
     regt = max(ZERO, max(ZERO, equity - gross * INITIAL) * 2 - reserved)
     cash_only = max(ZERO, account.cash + min(ZERO, short_value) * 2 - reserved)
     if account.margin == 1:

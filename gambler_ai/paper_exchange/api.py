@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import date
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import unquote
 
 from gambler_ai.paper_exchange import closing, configurations, data_api, queries, wire
@@ -42,8 +42,7 @@ class Answer:
         return cls(401, _UNAUTHORIZED_PAGE, {"content-type": "text/html"})
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(NamedTuple):
     """One authenticated request on its way to a handler; `args` are the variable parts of its path."""
 
     venue: Venue

@@ -9,8 +9,7 @@ import sqlite3
 import time
 from base64 import b64decode
 from collections.abc import Callable, MutableMapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import parse_qsl
 
 from starlette.websockets import WebSocket
@@ -33,11 +32,11 @@ _PAGE = (
 _HTML = {"content-type": "text/html"}
 _NO_SIP = Answer(403, wire.dump({"message": "subscription does not permit querying recent SIP data"}))
 _TRADE_PATHS = ("/stream", "/stream/")
+_NAMED = (b"apca-api-key-id", b"apca-api-secret-key", b"x-lab-token", b"authorization")
 _DATA_PATHS = ("/v2/iex", "/v2/sip", "/v2/test")
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(NamedTuple):
     """One HTTP request, read to its end."""
 
     method: str
@@ -118,7 +117,7 @@ class App:
             self._note(request, 403)
             await _reply(send, _NO_SIP)
             return
-        rule = self._faults.on_request(request.method, request.path, request.symbol)
+        rule = self._faults.on_request(request.method, request.path, lambda: request.symbol)
         if rule is None:
             await _reply(send, await self._act(request))
         elif rule.act == "stale":
@@ -234,12 +233,13 @@ async def _read(scope: Scope, receive: Receive) -> Request:
         body += message.get("body", b"")
         if not message.get("more_body"):
             break
-    headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
-    key, secret = headers.get("apca-api-key-id", ""), headers.get("apca-api-secret-key", "")
-    if not key and headers.get("authorization", "").startswith("Basic "):
-        key, secret = _basic(headers["authorization"][6:])
-    query = dict(parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True))
-    return Request(scope["method"], scope["path"], query, body, key, secret, headers.get("x-lab-token"))
+    headers = dict(scope["headers"])
+    key, secret, token, login = (headers.get(name, b"").decode("latin-1") for name in _NAMED)
+    if not key and login.startswith("Basic "):
+        key, secret = _basic(login[6:])
+    asked = scope["query_string"]
+    query = dict(parse_qsl(asked.decode("latin-1"), keep_blank_values=True)) if asked else {}
+    return Request(scope["method"], scope["path"], query, body, key, secret, token or None)
 
 
 def _basic(credentials: str) -> tuple[str, str]:

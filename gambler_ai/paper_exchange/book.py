@@ -156,7 +156,8 @@ class Activity:
 class Book:
     """All orders, executions and other activities of one exchange, with the indexes the rest of the room needs.
 
-    `working` are the orders a quote of a symbol may move, `timed` those that the clock alone may move.
+    `working` are the orders a quote of a symbol may move, `timed` those that the clock alone may move,
+    `reserved` the buying power in USD that an account's orders hold back together.
     """
 
     by_id: dict[str, Order] = field(default_factory=dict)
@@ -168,6 +169,9 @@ class Book:
     executions: dict[str, list[Execution]] = field(default_factory=dict)
     activities: dict[str, list[Activity]] = field(default_factory=dict)
     recorded: dict[str, Execution | Activity] = field(default_factory=dict)
+    reserved: dict[str, Decimal] = field(default_factory=dict)
+    _reserves: dict[str, Decimal] = field(default_factory=dict)
+    _standing: dict[str, tuple[bool, bool, bool]] = field(default_factory=dict)
     _alive: dict[str, dict[str, Order]] = field(default_factory=dict)
     _alive_in: dict[tuple[str, str], dict[str, Order]] = field(default_factory=dict)
 
@@ -189,15 +193,34 @@ class Book:
         self.recorded[entry.id] = entry
 
     def index(self, order: Order) -> None:
-        """Put an order where it now belongs; to be called when its status, `active` or `due` has changed."""
+        """Put an order where it now belongs; to be called when anything of it has changed."""
         alive = order.is_alive
+        self._reserve(order)
+        standing = alive, alive and order.active, alive and (order.due is not None or order.extended_hours)
+        if self._standing.get(order.id) == standing:
+            return
+        if alive:
+            self._standing[order.id] = standing
+        else:
+            self._standing.pop(order.id, None)
         _place(self._alive, order.account, order, alive)
         _place(self._alive_in, (order.account, order.symbol), order, alive)
-        _place(self.working, order.symbol, order, alive and order.active)
-        if alive and (order.due or order.extended_hours):
+        _place(self.working, order.symbol, order, standing[1])
+        if standing[2]:
             self.timed[order.id] = order
         else:
             self.timed.pop(order.id, None)
+
+    def _reserve(self, order: Order) -> None:
+        """Keep the sum of what orders reserve, so that nobody has to add up ten thousand of them."""
+        before, now = self._reserves.get(order.id, ZERO), order.reserved
+        if now == before:
+            return
+        self.reserved[order.account] = self.reserved.get(order.account, ZERO) + now - before
+        if now:
+            self._reserves[order.id] = now
+        else:
+            del self._reserves[order.id]
 
     def alive(self, account: str, symbol: str | None = None) -> Iterator[Order]:
         """An account's orders that have not ended, oldest first; of one symbol, or of all."""

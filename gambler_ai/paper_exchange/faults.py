@@ -121,9 +121,9 @@ class Faults:
         gone, self._rules = len(self._rules) - len(kept), kept
         return gone
 
-    def on_request(self, method: str, path: str, symbol: str | None) -> Rule | None:
+    def on_request(self, method: str, path: str, symbol: Callable[[], str | None]) -> Rule | None:
         """The fault of a request, if any; uses the rule up by one."""
-        return self._take(ON_REQUESTS, {"method": method, "path": path, "symbol": symbol}) if self._rules else None
+        return self._take(ON_REQUESTS, {"method": method, "path": path, "symbol": symbol()}) if self._rules else None
 
     def on_frame(self, path: str, event: str, symbol: str | None) -> Rule | None:
         """The fault of a websocket frame, if any; uses the rule up by one."""

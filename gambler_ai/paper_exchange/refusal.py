@@ -2,6 +2,7 @@
 
 import json
 from decimal import Decimal, InvalidOperation
+from functools import lru_cache
 from typing import Any, NoReturn
 
 _LARGEST = Decimal(10) ** 12
@@ -36,12 +37,18 @@ def forbidden(message: str, **extra: Any) -> Refused:
 def read_body(body: str | bytes | None) -> dict[str, Any]:
     """A JSON object; numbers become Decimal or int, never float."""
     try:
-        parsed = _DECODE(body.decode() if isinstance(body, bytes) else body or "")
+        parsed = _parsed(body.decode() if isinstance(body, bytes) else body or "")
     except ValueError as broken:
         raise Refused(400, 40010000, "request body format is invalid") from broken
     if not isinstance(parsed, dict):
         raise Refused(400, 40010000, "request body format is invalid")
     return parsed
+
+
+@lru_cache(maxsize=1)
+def _parsed(body: str) -> Any:
+    """The same body is asked for its client order id and for its order; nobody changes what was read."""
+    return _DECODE(body)
 
 
 def _constant(name: str) -> NoReturn:

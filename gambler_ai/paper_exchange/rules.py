@@ -1,8 +1,8 @@
 """What may be ordered beside what an account holds and what it has ordered already (reference 4.2, 4.3 and 7)."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from decimal import Decimal
+from typing import NamedTuple
 
 from gambler_ai.paper_exchange.book import ZERO, Order
 from gambler_ai.paper_exchange.market import CENT
@@ -12,8 +12,7 @@ from gambler_ai.paper_exchange.tickets import Ticket
 __all__ = ["Admission", "Refused", "admit", "check_legs", "forbidden", "read_body", "refuse_reserved"]
 
 
-@dataclass(frozen=True, slots=True)
-class Admission:
+class Admission(NamedTuple):
     """What an admitted order is to the account: its intent, and whether it closes."""
 
     intent: str

@@ -124,6 +124,7 @@ async def _run(exchange: Exchange, options: ServeOptions, listener: socket.socke
             access_log=False,
             log_level="warning",
             server_header=False,
+            proxy_headers=False,
             timeout_keep_alive=75,
             timeout_graceful_shutdown=1,
         )

@@ -7,11 +7,13 @@ is held exclusively, so two exchanges can never share one state.
 import json
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
+
+from pydantic_core import to_json
 
 from gambler_ai.errors import StoredStateUnsafe, UsageError
 from gambler_ai.paper_exchange.account import Account, Position
@@ -31,8 +33,7 @@ CREATE TABLE requests (seq INTEGER PRIMARY KEY, at TEXT NOT NULL, wall_at TEXT N
 """
 
 
-@dataclass(frozen=True, slots=True)
-class RequestRow:
+class RequestRow(NamedTuple):
     """One request of the truth log. `status` is what the exchange decided, None when it never looked at it."""
 
     at: str
@@ -139,8 +140,7 @@ class Store:
 
 def pack(record: Account | Order | Execution | Activity) -> str:
     """A record as JSON text; amounts and times as exact text."""
-    shape = _SHAPES[type(record)]
-    return _ENCODE({name: getattr(record, name) for name, _ in shape})
+    return to_json(record).decode()
 
 
 def unpack(cls: type[_T], text: str) -> _T:
@@ -151,21 +151,12 @@ def unpack(cls: type[_T], text: str) -> _T:
     )
 
 
-def _plain(value: Any) -> Any:
-    if isinstance(value, Position):
-        return [str(value.qty), str(value.cost)]
-    return value.isoformat() if isinstance(value, datetime) else str(value)
-
-
-_ENCODE = json.JSONEncoder(default=_plain).encode
-
-
 def _same(value: Any) -> Any:
     return value
 
 
-def _positions(raw: dict[str, list[str]]) -> dict[str, Position]:
-    return {symbol: Position(Decimal(qty), Decimal(cost)) for symbol, (qty, cost) in raw.items()}
+def _positions(raw: dict[str, dict[str, str]]) -> dict[str, Position]:
+    return {symbol: Position(Decimal(held["qty"]), Decimal(held["cost"])) for symbol, held in raw.items()}
 
 
 def _readers(cls: Any) -> tuple[tuple[str, Callable[[Any], Any]], ...]:

@@ -3,9 +3,8 @@
 Status and code are the contract, the text is not (reference sections 4.1 and 7).
 """
 
-from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
 
 from gambler_ai.paper_exchange.book import NANO
 from gambler_ai.paper_exchange.market import CENT
@@ -17,8 +16,7 @@ _CLASSES = {"", "simple", "bracket", "oco", "oto"}
 _SMALLEST_TRAIL = Decimal("0.1")
 
 
-@dataclass(frozen=True, slots=True)
-class Ticket:
+class Ticket(NamedTuple):
     """A well-formed order request. Quantities in shares, amounts and prices in USD.
 
     `order_class` is empty for a simple order. `take_profit`, `stop_loss` and `stop_loss_limit` are the prices of

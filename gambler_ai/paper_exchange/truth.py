@@ -1,7 +1,6 @@
 """The examiner's view: what really happened on this exchange, beside what anybody was told."""
 
 from collections.abc import Iterable
-from dataclasses import asdict
 from typing import Any
 
 from gambler_ai.paper_exchange import wire
@@ -18,7 +17,7 @@ def truth(venue: Venue, requests: Iterable[RequestRow], account: str | None) -> 
     fills = [fill for one in chosen for fill in venue.book.executions.get(one, [])]
     return {
         "now": wire.stamp(venue.now),
-        "requests": [asdict(row) for row in requests],
+        "requests": [row._asdict() for row in requests],
         "orders": [{**wire.order(order), "account": order.account} for order in orders],
         "executions": [_execution(fill) for fill in sorted(fills, key=lambda fill: fill.seq)],
         "activities": [

@@ -54,6 +54,7 @@ class Venue:
         self.book = RestingBook()
         self.accounts: dict[str, Account] = {}
         self.lab_quotes: dict[str, Quote] = {}
+        self._quotes: dict[str, tuple[datetime, Quote | None]] = {}
         self.changes = Changes()
         self.switches = Switches()
         self.fault: Callable[[str, Order], Any] = lambda act, order: None
@@ -63,7 +64,10 @@ class Venue:
 
     def quote(self, symbol: str) -> Quote | None:
         """The quote in force: the lab's until the market has a newer one."""
-        ours, theirs = self.lab_quotes.get(symbol), self.market.quote(symbol, self.now)
+        known = self._quotes.get(symbol)
+        if known is None or known[0] != self.now:
+            known = self._quotes[symbol] = self.now, self.market.quote(symbol, self.now)
+        ours, theirs = self.lab_quotes.get(symbol), known[1]
         return ours if ours and (theirs is None or theirs.at <= ours.at) else theirs
 
     def mark(self, symbol: str) -> Decimal:
@@ -73,7 +77,7 @@ class Venue:
 
     def balances(self, account: Account) -> Balances:
         """An account valued now."""
-        return balances(account, self.mark, self.book.alive(account.id))
+        return balances(account, self.mark, self.book.reserved.get(account.id, ZERO))
 
     def held(self, account: Account, symbol: str) -> Decimal:
         """Shares of a position that working orders hold."""

@@ -3,10 +3,12 @@
 Trading amounts are decimal strings without padding, market data are JSON numbers, times RFC 3339.
 """
 
-import json
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any
+
+from pydantic_core import to_json
 
 from gambler_ai.paper_exchange.account import Account, Balances, Position
 from gambler_ai.paper_exchange.assets import Asset, asset
@@ -18,10 +20,10 @@ from gambler_ai.paper_exchange.ticks import Trade
 
 _NINE = Decimal("0.000000001")
 _TEN = Decimal("0.0000000001")
-_ENCODE = json.JSONEncoder(separators=(",", ":")).encode
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
+@lru_cache(4096)
 def number(value: Decimal) -> str:
     """A Decimal as Alpaca prints it: no exponent, no padding."""
     text = format(value, "f")
@@ -35,6 +37,7 @@ def maybe(value: Decimal | None) -> str | None:
     return None if value is None else number(value)
 
 
+@lru_cache(4096)
 def stamp(at: datetime) -> str:
     """A UTC time with microseconds and `Z`."""
     return at.isoformat(timespec="microseconds")[:26] + "Z"
@@ -52,7 +55,7 @@ def maybe_stamp(at: datetime | None) -> str | None:
 
 def dump(body: Any) -> str:
     """Compact JSON."""
-    return _ENCODE(body)
+    return to_json(body).decode()
 
 
 def order(shown: Order, legs: list[Order] | None = None) -> dict[str, Any]:

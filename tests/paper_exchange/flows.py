@@ -166,6 +166,8 @@ class Flow:
         assert held == {symbol: qty for symbol, qty in self.position.items() if qty}, "fills add up to positions"
         for order in book.alive(self.account.id):
             self._check_order(order)
+        reserved = sum((order.reserved for order in book.alive(self.account.id)), Decimal(0))
+        assert book.reserved.get(self.account.id, 0) == reserved, "the kept sum is what the orders reserve"
         for position in self.desk.get("/v2/positions"):
             assert 0 <= Decimal(position["qty_available"]) <= abs(Decimal(position["qty"]))
         account = self.desk.get("/v2/account")
