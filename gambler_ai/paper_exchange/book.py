@@ -176,13 +176,12 @@ class Book:
     _alive_in: dict[tuple[str, str], dict[str, Order]] = field(default_factory=dict)
 
     def add(self, order: Order) -> None:
-        """Enter an order; its client order id is taken from now on."""
+        """Enter an order; its client order id is taken from now on. `index` puts it where it belongs."""
         self.by_id[order.id] = order
         self.by_client_id[order.account, order.client_order_id] = order
         self.by_account.setdefault(order.account, []).append(order)
         if order.group:
             self.groups.setdefault(order.group, []).append(order)
-        self.index(order)
 
     def record(self, entry: Execution | Activity) -> None:
         """Enter what has happened to an account; to be called in the order of time."""

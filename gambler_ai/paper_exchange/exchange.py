@@ -270,6 +270,7 @@ def _load(venue: Venue, store: Store, stored: dict[str, Any]) -> None:
     venue.accounts.update((account.id, account) for account in store.accounts())
     for order in store.orders():
         venue.book.add(order)
+        venue.book.index(order)
     for execution in store.executions():
         venue.book.record(execution)
     for activity in store.activities():

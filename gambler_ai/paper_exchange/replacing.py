@@ -94,6 +94,7 @@ def fired(venue: Floor, stop: Order) -> Order:
     new.type = "market" if stop.type == "stop" else "limit"
     new.status, new.stop_price, new.held_qty = "pending_new", None, stop.qty or ZERO
     venue.book.add(new)
+    venue.changed(new)
     _complete(venue, stop, new)
     return new
 

@@ -45,7 +45,9 @@ def test_ten_thousand_resting_orders_cost_a_quote_nothing(desk: Desk, looked_at:
             "seq": index + 2,
             "limit_price": Decimal(10 + index % 50),
         }
-        book.add(Order(**{**fields, **extra}))
+        order = Order(**{**fields, **extra})
+        book.add(order)
+        book.index(order)
     looked_at.clear()
     desk.price("96", "96.5")
     assert looked_at == []
