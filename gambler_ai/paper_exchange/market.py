@@ -9,8 +9,6 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import NamedTuple, Protocol
 
-from gambler_ai.errors import UsageError
-
 CENT = Decimal("0.01")
 
 
@@ -80,17 +78,3 @@ class Market(Protocol):
 
     def width(self) -> timedelta:
         """How long one bar is."""
-
-
-def open_market(spec: str) -> Market:
-    """The market a spec names. UsageError when the spec or the files behind it are wrong."""
-    kind, _, rest = spec.partition(":")
-    if kind == "tape" and rest:
-        from gambler_ai.paper_exchange.tape import Tape
-
-        return Tape(rest)
-    if kind == "synthetic" and rest.lstrip("-").isdigit():
-        from gambler_ai.paper_exchange.synthetic import Synthetic
-
-        return Synthetic(int(rest))
-    raise UsageError(f"market {spec!r}: want tape:DIR (a directory of SYMBOL.csv files) or synthetic:SEED (an integer)")

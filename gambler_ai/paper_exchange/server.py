@@ -25,7 +25,8 @@ from gambler_ai.paper_exchange.faults import Faults
 from gambler_ai.paper_exchange.files import write_atomically
 from gambler_ai.paper_exchange.gate import Gate
 from gambler_ai.paper_exchange.lab import Lab
-from gambler_ai.paper_exchange.market import Market, open_market
+from gambler_ai.paper_exchange.market import Market
+from gambler_ai.paper_exchange.markets import open_market
 from gambler_ai.paper_exchange.pacing import Pacing
 from gambler_ai.paper_exchange.shelf import Shelf
 from gambler_ai.paper_exchange.tape import Tape

@@ -28,7 +28,7 @@ from gambler_ai.domain.market import Bar
 from gambler_ai.domain.orders import Order, OrderStatus, Role, Side, same_parameters
 from gambler_ai.errors import BrokerRefusesUs, BrokerUnreachable, HumanNeeded, OutcomeUnknown, RateLimited
 from gambler_ai.paper_exchange.exchange import Exchange
-from gambler_ai.paper_exchange.market import open_market
+from gambler_ai.paper_exchange.markets import open_market
 
 START = datetime(2026, 11, 20, 14, 35, tzinfo=UTC)  # a Friday, five minutes after the open
 MARKET = "synthetic:7"

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from gambler_ai.paper_exchange.exchange import Exchange
-from gambler_ai.paper_exchange.market import open_market
+from gambler_ai.paper_exchange.markets import open_market
 
 from .rig import FRIDAY_OPEN, TOKEN, Desk, Server, wall, write_tape
 

@@ -11,7 +11,7 @@ import pytest
 
 from gambler_ai.errors import UsageError
 from gambler_ai.paper_exchange.exchange import Exchange
-from gambler_ai.paper_exchange.market import open_market
+from gambler_ai.paper_exchange.markets import open_market
 from gambler_ai.paper_exchange.synthetic import Synthetic
 from gambler_ai.paper_exchange.tape import Tape
 

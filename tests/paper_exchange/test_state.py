@@ -8,7 +8,7 @@ import pytest
 
 from gambler_ai.errors import StoredStateUnsafe, UsageError
 from gambler_ai.paper_exchange.exchange import Exchange
-from gambler_ai.paper_exchange.market import open_market
+from gambler_ai.paper_exchange.markets import open_market
 
 from .rig import FRIDAY_OPEN, Desk, wall
 from .test_books import trade_at_random

@@ -19,7 +19,7 @@ from alpaca.trading.requests import (
 
 from gambler_ai.paper_exchange import actions
 from gambler_ai.paper_exchange.exchange import Exchange
-from gambler_ai.paper_exchange.market import open_market
+from gambler_ai.paper_exchange.markets import open_market
 
 from ..paper_exchange.rig import FRIDAY_OPEN, Desk, wall
 from .rig import alpaca

@@ -11,7 +11,7 @@ from random import Random
 from gambler_ai.broker.direct import DirectGateway
 from gambler_ai.clock import SimulatedClock
 from gambler_ai.paper_exchange.exchange import Exchange
-from gambler_ai.paper_exchange.market import open_market
+from gambler_ai.paper_exchange.markets import open_market
 from gambler_ai.storage.database import Database
 from gambler_ai.storage.lease import Holder
 from gambler_ai.trading.house import Parts, Rules

@@ -16,7 +16,7 @@ from gambler_ai.domain.orders import Order, Role, Side, Wish, client_order_id
 from gambler_ai.domain.sessions import Session, SessionStatus
 from gambler_ai.errors import BrokerUnreachable
 from gambler_ai.paper_exchange.exchange import Exchange
-from gambler_ai.paper_exchange.market import open_market
+from gambler_ai.paper_exchange.markets import open_market
 from gambler_ai.storage.database import Database
 from gambler_ai.storage.lease import Holder
 from gambler_ai.trading.house import House, Parts, Rules
