@@ -246,6 +246,7 @@ def exchange() -> None:
 @click.option("--seed", default=0, show_default=True, help="Of ids and partial fills.")
 @click.option("--partial-fill-rate", default="0.1", show_default=True, help="How often a fill is partial, 0 to 1.")
 @click.option("--switch", "switches", multiple=True, metavar="NAME=VALUE", help="See docs/local-exchange.md.")
+@click.option("--limit", "limits", multiple=True, metavar="NAME=VALUE", help="See docs/local-exchange.md.")
 @click.option("--night", type=click.Choice(["skip", "run"]), default="skip", show_default=True)
 @click.option("--idle-exit", "idle_exit_s", type=float, metavar="S", help="End after so many idle seconds.")
 @click.option("--lab-token-file", type=click.Path(path_type=Path), help="Opens the lab to holders of this token.")

@@ -326,5 +326,5 @@ def serve_options(flags: Mapping[str, Any]) -> "ServeOptions":
         rate = Decimal(-1)
     if not 0 <= rate <= 1:
         raise UsageError(f"--partial-fill-rate {flags['partial_fill_rate']!r}: write a number from 0 to 1")
-    switches = dict(one.partition("=")[::2] for one in flags["switches"])
-    return ServeOptions(**{**flags, "ready": _listening, "start": at, "partial_fill_rate": rate, "switches": switches})
+    named = {kind: dict(one.partition("=")[::2] for one in flags[kind]) for kind in ("switches", "limits")}
+    return ServeOptions(**{**flags, "ready": _listening, "start": at, "partial_fill_rate": rate, **named})

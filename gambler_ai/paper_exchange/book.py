@@ -26,7 +26,8 @@ class Order:
     `group` is the id of the first order of a bracket, oco or oto, `role` the part it plays there: entry,
     take_profit or stop_loss. `active` is False while it waits for another order: a leg for its entry, a
     replacement for the order it replaces, which `covered` of its needs still belong to. `due` is when a
-    pending cancel or replace is decided; until then `resume` is the status to fall back to.
+    pending cancel or replace is decided, in exchange time, `due_wall` the same in wall time; until then `resume`
+    is the status to fall back to.
     """
 
     id: str
@@ -70,6 +71,7 @@ class Order:
     trail_percent: Decimal | None = None
     hwm: Decimal | None = None
     due: datetime | None = None
+    due_wall: datetime | None = None
     resume: str = ""
     covered: Decimal = ZERO
 
@@ -82,6 +84,11 @@ class Order:
     def is_alive(self) -> bool:
         """Has not ended; a held leg is alive, although it is not listed as open."""
         return self.status in ALIVE
+
+    @property
+    def is_pending(self) -> bool:
+        """Whether a cancel or a replace of it is still undecided."""
+        return self.due is not None or self.due_wall is not None
 
     @property
     def is_leg(self) -> bool:
@@ -195,7 +202,7 @@ class Book:
         """Put an order where it now belongs; to be called when anything of it has changed."""
         alive = order.is_alive
         self._reserve(order)
-        standing = alive, alive and order.active, alive and (order.due is not None or order.extended_hours)
+        standing = alive, alive and order.active, alive and (order.is_pending or order.extended_hours)
         if self._standing.get(order.id) == standing:
             return
         if alive:

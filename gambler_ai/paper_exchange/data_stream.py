@@ -39,6 +39,7 @@ _ERRORS = {
     407: "slow client",
     409: "insufficient subscription",
     410: "invalid subscribe action for this feed",
+    411: "insufficient scope",
 }
 _EVENTS = {"b": "bar", "u": "bar", "d": "bar", "q": "quote", "t": "trade"}
 _SLOW = [{"T": "error", "code": 407, "msg": _ERRORS[407]}]
@@ -101,6 +102,8 @@ class MarketData:
         account = self._exchange.account_of(key, secret)
         if account is None:
             self._error(402)
+        elif not self._gate.limits.data_scope:
+            self._error(411)
         elif self._gate.data.full(account, self._gate.limits.data_connections):
             self._error(406)
         elif self._socket.url.path.endswith("/sip") and not self._gate.limits.sip:

@@ -81,6 +81,12 @@ class Driver:
             await asyncio.sleep(1)
             self._exchange.checkpoint()
 
+    async def keep_wall(self) -> None:
+        """Decide what is due by the wall's clock, for ever."""
+        while True:
+            await asyncio.sleep(_TICK_S)
+            self._exchange.settle_wall()
+
     def wake(self) -> None:
         """The traders' part of pacing changed."""
         self._changed.set()

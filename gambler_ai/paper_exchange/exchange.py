@@ -18,8 +18,9 @@ from gambler_ai.paper_exchange.audience import Audience, Frame, MarketEvent
 from gambler_ai.paper_exchange.calendar import nyse
 from gambler_ai.paper_exchange.ids import Ids
 from gambler_ai.paper_exchange.keyring import Keyring
+from gambler_ai.paper_exchange.limits import Limits
 from gambler_ai.paper_exchange.market import Market, Quote
-from gambler_ai.paper_exchange.store import RequestRow, Store
+from gambler_ai.paper_exchange.store import LabRow, RequestRow, Store
 from gambler_ai.paper_exchange.truth import truth
 from gambler_ai.paper_exchange.venue import Changes, Venue
 
@@ -33,9 +34,10 @@ class Exchange:
         self.venue = venue
         self.keyring = keyring
         self._store = store
-        self._wall = wall
+        self._wall = venue.wall = wall
         self._audience = Audience()
         self._requests: list[RequestRow] = []
+        self.limits = Limits()
         self._stored_now: datetime | None = None
         venue.tell = self._audience.tell
 
@@ -50,12 +52,13 @@ class Exchange:
         partial_fill_rate: float | Decimal = Decimal("0.1"),
         keys: dict[str, str] | None = None,
         switches: dict[str, Any] | None = None,
+        limits: dict[str, Any] | None = None,
     ) -> "Exchange":
         """A new exchange, or the stored one continued: its clock, ids, accounts, orders, executions and truth.
 
         `state` is a file or ":memory:". `start` and `seed` count only for a new one. `wall` stamps the truth
         log. `keys` maps the only accepted keys to their secrets; without it any pair opens an account.
-        `switches` are set on top of the stored ones (see `switches.Switches`).
+        `switches` and `limits` are set on top of the stored ones (see `switches.Switches` and `limits.Limits`).
         Raises UsageError when the stored state belongs to another market or another process holds it.
         """
         store = Store(state)
@@ -64,7 +67,7 @@ class Exchange:
             store.close()
             raise UsageError(f"{state} belongs to market {meta['market']}, not {market.spec}; use another state file")
         meta = meta or {"market": market.spec, "seed": str(seed)}
-        return cls._continued(store, meta, market, start, wall, partial_fill_rate, keys, switches)
+        return cls._continued(store, meta, market, start, wall, partial_fill_rate, keys, switches, limits)
 
     @classmethod
     def _continued(
@@ -77,6 +80,7 @@ class Exchange:
         partial_fill_rate: float | Decimal,
         keys: dict[str, str] | None,
         switches: dict[str, Any] | None = None,
+        limits: dict[str, Any] | None = None,
     ) -> "Exchange":
         stored = json.loads(meta.get("moment", "{}"))
         now = datetime.fromisoformat(stored["now"]) if stored else start.astimezone(UTC)
@@ -88,6 +92,7 @@ class Exchange:
         if not stored:
             store.save(meta)
         exchange.commit()
+        exchange.set_limits({**json.loads(meta.get("limits", "{}")), **(limits or {})})
         return exchange
 
     # -- requests ----------------------------------------------------------------------------------
@@ -104,6 +109,7 @@ class Exchange:
         self, method: str, path: str, query: dict[str, str], body: str | bytes | None, key: str, secret: str
     ) -> Answer:
         """`request` without the commit, so that a server may commit several at once; answer only after `commit`."""
+        self._settle_wall()
         account = self.keyring.account(key, secret)
         answer = api.answer(self.venue, account, method, path, query, body)
         if not key or not secret:
@@ -159,6 +165,7 @@ class Exchange:
 
     def advance_to(self, to: datetime) -> None:
         """Let everything up to `to` happen, in order, then stand at `to`. Time never runs backwards."""
+        self._settle_wall()
         while (event := self.next_event()) is not None and event <= to:
             self._step(event)
         self.venue.now = max(self.venue.now, to)
@@ -182,6 +189,15 @@ class Exchange:
             venue.open_session(upcoming)
         self._commit_if_needed()
 
+    def settle_wall(self) -> None:
+        """Decide and tell what is due by the wall's clock."""
+        self._settle_wall()
+        self._commit_if_needed()
+
+    def _settle_wall(self) -> None:
+        if self.venue.book.timed:
+            self.venue.settle_wall()
+
     def set_quote(self, quote: Quote) -> None:
         """The lab's quote: in force until the market has a newer one; orders are evaluated at once."""
         venue = self.venue
@@ -195,7 +211,17 @@ class Exchange:
     def truth(self, account: str | None = None) -> dict[str, Any]:
         """What really happened, for examiners (design section 7): requests, orders, executions, positions, cash."""
         self.commit()
-        return truth(self.venue, self._store.requests(account), account)
+        return truth(self.venue, self._store.requests(account), self._store.lab(), account)
+
+    def note_lab(self, method: str, path: str, fields: dict[str, Any]) -> None:
+        """Put what the lab has done into the truth, and store it."""
+        at, wall_at = wire.stamp(self.now), wire.stamp(self._wall())
+        self._store.note_lab(LabRow(at, wall_at, method, path, fields))
+
+    def set_limits(self, wanted: dict[str, Any]) -> None:
+        """Set limits by name and store them. UsageError for an unknown name or a wrong value."""
+        self.limits.set(wanted)
+        self._store.save({"limits": json.dumps(self.limits.show())})
 
     def checkpoint(self) -> None:
         """Store the clock, if it has moved."""
@@ -252,6 +278,7 @@ class Exchange:
             self._store, meta, old.market, old.now, self._wall, old.partial_fill_rate, self.keyring.allowed
         )
         self.venue, self.keyring = restored.venue, restored.keyring
+        self.limits.set(restored.limits.show())
         self.venue.tell, self.venue.fault = self._audience.tell, old.fault
         self._requests = []
         self.commit()

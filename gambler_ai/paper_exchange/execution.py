@@ -63,8 +63,8 @@ def fill(venue: Floor, order: Order, qty: Decimal, price: Decimal) -> None:
     order.filled_cost += qty * price
     done = order.filled_qty == order.target
     reported = "filled" if done else "partially_filled"
-    if done or not order.due:
-        order.status, order.due = reported, None
+    if done or not order.is_pending:
+        order.status, order.due, order.due_wall = reported, None, None
     at = venue.changed(order)
     if done:
         order.filled_at = at

@@ -54,7 +54,7 @@ class Rule:
     """One rule. `times` counts down, None is for ever; `seconds` are wall time; `p` is the chance of each match.
 
     A stale rule answers from the `past` until it ends by itself.
-    For orders `seconds` are exchange time, and `qty` is how many shares one partial fill has.
+    `qty` is how many shares one partial fill has.
     """
 
     id: int

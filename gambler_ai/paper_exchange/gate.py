@@ -1,51 +1,14 @@
-"""Limits at the door: requests a minute, connections, symbols, feeds. All off unless a switch sets them.
-
-Sources disagree on most of it, so each is a switch of the lab (`/_lab/limits`). They end with the process.
-"""
+"""What counts against the limits at the door: requests a minute, connections, recent SIP data."""
 
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
-from typing import Any
 
-from gambler_ai.errors import UsageError
+from gambler_ai.paper_exchange.limits import Limits
 
 DATA = "/v2/stocks/"
 _RECENT = timedelta(minutes=15)
-
-
-@dataclass(slots=True)
-class Limits:
-    """Numbers of 0 mean no limit; seconds are wall time."""
-
-    requests_per_minute: int = 0  # section 9: 200 on Alpaca, by key, trading and data counted apart
-    rate_headers: bool = True  # section 9: may be missing
-    stream_connections: int = 0  # section 8: 1 is what clients assume
-    stream_slot_seconds: float = 0.0  # section 8: how long an unclean loss keeps its slot
-    data_connections: int = 0  # section 11: 1 on the basic plan, error 406
-    data_symbols: int = 0  # section 11: 30 for trades and quotes on the free plan, error 405
-    data_auth_seconds: float = 10.0  # section 11: error 404 after it
-    sip: bool = True  # sections 10 and 11: without it recent SIP data is 403, the SIP socket error 409
-    updated_bars: bool = False  # section 11: every bar is told again with the next one, as after late trades
-
-    def set(self, wanted: dict[str, Any]) -> None:
-        """Set some by name; UsageError for an unknown name or a wrong value, and then nothing is set."""
-        kinds = {one.name: type(getattr(self, one.name)) for one in fields(self)}
-        for name, value in wanted.items():
-            if name not in kinds:
-                raise UsageError(f"no limit {name!r}; there are {', '.join(kinds)}")
-            number = isinstance(value, int | float | Decimal) and not isinstance(value, bool)
-            sound = isinstance(value, bool) if kinds[name] is bool else number and 0 <= value < 1e9
-            if not sound:
-                raise UsageError(f"limit {name}: want {'true or false' if kinds[name] is bool else 'a number from 0'}")
-        for name, value in wanted.items():
-            setattr(self, name, kinds[name](value))
-
-    def show(self) -> dict[str, Any]:
-        """All of them, as JSON."""
-        return asdict(self)
 
 
 @dataclass(slots=True)
@@ -123,8 +86,8 @@ def recent_sip(path: str, query: dict[str, str], now: datetime) -> bool:
 class Gate:
     """The limits with what counts against them."""
 
-    def __init__(self) -> None:
-        self.limits = Limits()
-        self.rates = RateLimit(self.limits)
+    def __init__(self, limits: Limits) -> None:
+        self.limits = limits
+        self.rates = RateLimit(limits)
         self.streams = Slots()
         self.data = Slots()

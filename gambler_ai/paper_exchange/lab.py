@@ -3,6 +3,7 @@
 Clock, prices, manual trades, account surgery, fault rules, and the truth (design section 7).
 """
 
+import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal, InvalidOperation
@@ -16,7 +17,6 @@ from gambler_ai.paper_exchange.api import Answer
 from gambler_ai.paper_exchange.driver import Driver
 from gambler_ai.paper_exchange.exchange import Exchange
 from gambler_ai.paper_exchange.faults import Faults
-from gambler_ai.paper_exchange.gate import Gate
 from gambler_ai.paper_exchange.market import CENT, Quote
 from gambler_ai.paper_exchange.refusal import Refused, read_body
 from gambler_ai.paper_exchange.shelf import Shelf
@@ -28,11 +28,8 @@ Fields = dict[str, Any]
 class Lab:
     """Answers `/_lab` paths. `token` None closes the lab."""
 
-    def __init__(
-        self, exchange: Exchange, driver: Driver, faults: Faults, token: str | None, gate: Gate, shelf: Shelf
-    ) -> None:
+    def __init__(self, exchange: Exchange, driver: Driver, faults: Faults, token: str | None, shelf: Shelf) -> None:
         self._exchange = exchange
-        self._limits = gate.limits
         self._shelf = shelf
         self._driver = driver
         self._faults = faults
@@ -50,7 +47,7 @@ class Lab:
             ("POST", "faults"): self._add_fault,
             ("DELETE", "faults"): self._remove_faults,
             ("GET", "truth"): self._truth,
-            ("GET", "limits"): lambda fields: self._limits.show(),
+            ("GET", "limits"): lambda fields: exchange.limits.show(),
             ("POST", "limits"): self._set_limits,
             ("POST", "snapshot"): self._snapshot,
             ("POST", "restore"): self._restore,
@@ -64,8 +61,10 @@ class Lab:
         if route is None:
             return Answer(404, wire.dump({"message": f"no lab route {method} {path}"}))
         try:
-            fields = {**query, **(read_body(body) if body else {})}
-            return Answer(200, wire.dump(route(fields)))
+            found = wire.dump(route({**query, **(read_body(body) if body else {})}))
+            if method != "GET":
+                self._exchange.note_lab(method, path, {**query, **(json.loads(body) if body else {})})
+            return Answer(200, found)
         except Refused as refusal:
             return Answer(refusal.status, wire.dump(refusal.body))
         except (UsageError, KeyError, InvalidOperation, ValueError) as broken:
@@ -152,8 +151,8 @@ class Lab:
         return rule.describe()
 
     def _set_limits(self, fields: Fields) -> Fields:
-        self._limits.set(fields)
-        return self._limits.show()
+        self._exchange.set_limits(fields)
+        return self._exchange.limits.show()
 
     def _snapshot(self, fields: Fields) -> Fields:
         self._driver.catch_up()

@@ -199,6 +199,7 @@ def _successor(venue: Floor, old: Order, change: Change) -> Order:
         replaces=old.id,
         active=False,
         due=None,
+        due_wall=None,
         resume="",
     )
     if old.status != "held":

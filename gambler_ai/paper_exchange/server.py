@@ -45,7 +45,7 @@ class ServeOptions:
     file or ":memory:". `start` None means the first session open a tape has, or the next one after the wall
     clock. `speed` is a factor, max, paced or manual. `idle_exit_s` ends the server after that many wall
     seconds without request or socket. `keys` maps the only accepted keys to secrets,
-    `switches` the names of `switches.Switches` to values.
+    `switches` and `limits` the names of `switches.Switches` and of `limits.Limits` to values.
     """
 
     port: int = 0
@@ -60,6 +60,7 @@ class ServeOptions:
     idle_exit_s: float | None = None
     keys: dict[str, str] | None = None
     switches: dict[str, str] | None = None
+    limits: dict[str, str] | None = None
     port_file: Path | None = None
     ready: Callable[[int], None] | None = None
 
@@ -83,6 +84,7 @@ def serve(options: ServeOptions) -> None:
             options.partial_fill_rate,
             options.keys,
             options.switches,
+            options.limits,
         )
         try:
             asyncio.run(_run(exchange, options, listener, token))
@@ -113,8 +115,8 @@ async def _run(exchange: Exchange, options: ServeOptions, listener: socket.socke
     pacing.changed = driver.wake
     faults = Faults(lambda: exchange.venue.ids.chance("fault"))
     exchange.venue.fault = faults.on_order
-    gate = Gate()
-    lab = Lab(exchange, driver, faults, token, gate, Shelf(options.state))
+    gate = Gate(exchange.limits)
+    lab = Lab(exchange, driver, faults, token, Shelf(options.state))
     app = App(exchange, driver, pacing, faults, lab, gate)
     server = _Server(
         uvicorn.Config(
@@ -135,7 +137,8 @@ async def _run(exchange: Exchange, options: ServeOptions, listener: socket.socke
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, _stop, server)
     tasks = [
-        asyncio.create_task(work) for work in (driver.run(), driver.keep_stored(), _idle_exit(app, server, options))
+        asyncio.create_task(work)
+        for work in (driver.run(), driver.keep_stored(), driver.keep_wall(), _idle_exit(app, server, options))
     ]
     for task in tasks:
         task.add_done_callback(lambda ended: _stop(server) if not ended.cancelled() and ended.exception() else None)

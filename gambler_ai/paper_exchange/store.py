@@ -30,6 +30,8 @@ CREATE TABLE executions (seq INTEGER PRIMARY KEY, data TEXT NOT NULL);
 CREATE TABLE activities (seq INTEGER PRIMARY KEY, data TEXT NOT NULL);
 CREATE TABLE requests (seq INTEGER PRIMARY KEY, at TEXT NOT NULL, wall_at TEXT NOT NULL, account TEXT,
     method TEXT NOT NULL, path TEXT NOT NULL, client_order_id TEXT, status INTEGER, acted INTEGER NOT NULL);
+CREATE TABLE lab (seq INTEGER PRIMARY KEY, at TEXT NOT NULL, wall_at TEXT NOT NULL, method TEXT NOT NULL,
+    path TEXT NOT NULL, fields TEXT NOT NULL);
 """
 
 
@@ -44,6 +46,16 @@ class RequestRow(NamedTuple):
     client_order_id: str | None
     status: int | None
     acted: bool
+
+
+class LabRow(NamedTuple):
+    """One act of the lab that was not refused, with what it was given."""
+
+    at: str
+    wall_at: str
+    method: str
+    path: str
+    fields: dict[str, Any]
 
 
 class Store:
@@ -95,6 +107,16 @@ class Store:
         for row in self._db.execute(f"SELECT {columns} FROM requests{where} ORDER BY seq", values):
             at, wall_at, whose, method, path, named, status, acted = row
             yield RequestRow(at, wall_at, whose, method, path, named, status, bool(acted))
+
+    def lab(self) -> Iterator[LabRow]:
+        """What the lab has done, oldest first."""
+        rows = self._db.execute("SELECT at, wall_at, method, path, fields FROM lab ORDER BY seq")
+        return (LabRow(at, wall_at, method, path, json.loads(text)) for at, wall_at, method, path, text in rows)
+
+    def note_lab(self, row: LabRow) -> None:
+        """One transaction of its own."""
+        values = (row.at, row.wall_at, row.method, row.path, json.dumps(row.fields))
+        self._db.execute("INSERT INTO lab (at, wall_at, method, path, fields) VALUES (?, ?, ?, ?, ?)", values)
 
     def save(
         self,

@@ -5,12 +5,15 @@ from typing import Any
 
 from gambler_ai.paper_exchange import wire
 from gambler_ai.paper_exchange.book import Execution
-from gambler_ai.paper_exchange.store import RequestRow
+from gambler_ai.paper_exchange.store import LabRow, RequestRow
 from gambler_ai.paper_exchange.venue import Venue
 
 
-def truth(venue: Venue, requests: Iterable[RequestRow], account: str | None) -> dict[str, Any]:
-    """Design section 7: requests, orders, executions, other activities, positions, cash; of one account, or of all."""
+def truth(venue: Venue, requests: Iterable[RequestRow], lab: Iterable[LabRow], account: str | None) -> dict[str, Any]:
+    """Design section 7: requests, orders, executions, positions, cash; of one account, or of all.
+
+    Beside them the other activities, and `lab`: what the lab did, on whatever account.
+    """
     accounts = [one for one in venue.accounts.values() if account in (None, one.id)]
     chosen = [one.id for one in accounts]
     orders = [order for one in chosen for order in venue.book.by_account.get(one, [])]
@@ -18,6 +21,7 @@ def truth(venue: Venue, requests: Iterable[RequestRow], account: str | None) -> 
     return {
         "now": wire.stamp(venue.now),
         "requests": [row._asdict() for row in requests],
+        "lab": [row._asdict() for row in lab],
         "orders": [{**wire.order(order), "account": order.account} for order in orders],
         "executions": [_execution(fill) for fill in sorted(fills, key=lambda fill: fill.seq)],
         "activities": [

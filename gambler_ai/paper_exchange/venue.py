@@ -57,6 +57,7 @@ class Venue:
         self._quotes: dict[str, tuple[datetime, Quote | None]] = {}
         self.changes = Changes()
         self.switches = Switches()
+        self.wall: Callable[[], datetime] = lambda: self.now
         self.fault: Callable[[str, Order], Any] = lambda act, order: None
         self.tell: Callable[[str, Callable[[], dict[str, Any]]], None] = lambda account, frame: None
 
@@ -143,30 +144,31 @@ class Venue:
             if order.status == "canceled" and self.switches.repeat_cancel == "accept":
                 return
             raise Refused(422, 42210000, f'order is already in "{order.status}" state')
-        due = self._cancel_due(order)
-        if due is None:
+        order.due, order.due_wall = self._cancel_due(order)
+        if not order.is_pending:
             self.end(order, "canceled")
             return
-        order.resume, order.status, order.due = order.status, "pending_cancel", due
+        order.resume, order.status = order.status, "pending_cancel"
         self.changed(order)
         self.tell_order(order, "pending_cancel")
 
-    def _cancel_due(self, order: Order) -> datetime | None:
+    def _cancel_due(self, order: Order) -> tuple[datetime | None, datetime | None]:
+        """When a cancel is decided, in exchange or in wall time; neither for at once."""
         opening = self.sessions.next_after(self.now).open
         held = self.fault("hold_cancel", order)
         if held is not None:
-            return opening if held.seconds is None else self.now + timedelta(seconds=held.seconds)
+            return (opening, None) if held.seconds is None else (None, self.wall() + timedelta(seconds=held.seconds))
         if self.switches.cancel_seconds:
-            return self.now + timedelta(seconds=int(self.switches.cancel_seconds))
+            return self.now + timedelta(seconds=int(self.switches.cancel_seconds)), None
         routed = self.session is None and order.status != "accepted"
-        return opening if routed and self.switches.cancel_when_closed == "at_open" else None
+        return opening if routed and self.switches.cancel_when_closed == "at_open" else None, None
 
     def end(self, order: Order, status: str, alone: bool = False) -> None:
         """An order ends unfilled: canceled, expired, rejected or replaced; its group with it, unless `alone`."""
         if not order.is_alive:
             return
         told = order.status != "held" or status == "replaced" or self.switches.emit_held_cancel
-        order.status, order.due = status, None
+        order.status, order.due, order.due_wall = status, None, None
         setattr(order, _ENDED_AT[status], self.changed(order))
         if told:
             self.tell_order(order, status)
@@ -177,7 +179,7 @@ class Venue:
     def resume(self, order: Order) -> None:
         """What was pending did not happen: the order works on."""
         opened = order.resume == "accepted" and self.day_of(order) is not None
-        order.status, order.due = "new" if opened else order.resume, None
+        order.status, order.due, order.due_wall = "new" if opened else order.resume, None, None
         if order.filled_qty and order.status == "new":
             order.status = "partially_filled"
         self.changed(order)
@@ -196,7 +198,10 @@ class Venue:
 
     def next_due(self) -> datetime | None:
         """When the clock alone moves an order next: a pending cancel or replace, or the edge of extended hours."""
-        dues = [order.due or hours.next_border(self.sessions, self.now) for order in self.book.timed.values()]
+        timed = self.book.timed.values()
+        dues = [order.due for order in timed if order.due]
+        if any(order.extended_hours and not order.due for order in timed):
+            dues.append(hours.next_border(self.sessions, self.now))
         return min(dues, default=None)
 
     def settle_due(self) -> None:
@@ -205,13 +210,19 @@ class Venue:
         for order in timed:
             if not order.is_alive:
                 continue
-            if order.due:
-                if order.due <= self.now:
+            if order.is_pending:
+                if order.due and order.due <= self.now:
                     self._decide(order)
             elif order.status == "accepted" and self.day_of(order) is not None:
                 self.start(order)
             elif order.expires_at <= self.now:
                 self.end(order, self.switches.day_end_status)
+
+    def settle_wall(self) -> None:
+        """Decide what is due by the wall's clock: what the lab has held up for some seconds."""
+        for order in list(self.book.timed.values()):
+            if order.due_wall and order.is_alive and order.due_wall <= self.wall():
+                self._decide(order)
 
     def _decide(self, order: Order) -> None:
         if order.status == "pending_replace":

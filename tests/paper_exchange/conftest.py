@@ -16,7 +16,7 @@ import pytest
 from gambler_ai.paper_exchange.exchange import Exchange
 from gambler_ai.paper_exchange.markets import open_market
 
-from .rig import FRIDAY_OPEN, TOKEN, Desk, Server, wall, write_tape
+from .rig import FRIDAY_OPEN, TOKEN, Desk, Server, Wall, write_tape
 
 
 @pytest.fixture
@@ -26,9 +26,10 @@ def open_desk(tmp_path: Path) -> Iterator[Callable[..., Desk]]:
 
     def open_one(start: datetime = FRIDAY_OPEN, state: Any = ":memory:", rate: str = "0", seed: int = 1) -> Desk:
         market = open_market(write_tape(tmp_path / "tape"))
+        wall = Wall()
         exchange = Exchange.open(state, market, start, wall, seed, Decimal(rate))
         opened.append(exchange)
-        return Desk(exchange)
+        return Desk(exchange, wall=wall)
 
     yield open_one
     for exchange in opened:

@@ -36,6 +36,19 @@ def write_tape(directory: Path, first: datetime = FRIDAY_OPEN, minutes: int = 60
 
 
 @dataclass
+class Wall:
+    """A wall clock that a test moves."""
+
+    at: datetime = datetime(2026, 1, 1, tzinfo=UTC)
+
+    def __call__(self) -> datetime:
+        return self.at
+
+    def pass_time(self, seconds: float) -> None:
+        self.at += timedelta(seconds=seconds)
+
+
+@dataclass
 class Desk:
     """One trader's view of an exchange in process."""
 
@@ -43,6 +56,7 @@ class Desk:
     key: str = "KEY"
     secret: str = "SECRET"
     frames: list[dict[str, Any]] = field(default_factory=list)
+    wall: Wall = field(default_factory=Wall)
 
     def call(self, method: str, path: str, body: Any = None, **query: str) -> tuple[int, Any]:
         text = None if body is None else body if isinstance(body, str) else json.dumps(body)

@@ -20,7 +20,9 @@ parser.add_argument("--night", default="skip")
 parser.add_argument("--idle-exit", dest="idle_exit_s", type=float)
 parser.add_argument("--seed", type=int, default=0)
 parser.add_argument("--switch", dest="switches", action="append", default=[])
+parser.add_argument("--limit", dest="limits", action="append", default=[])
 
 if __name__ == "__main__":
     given = vars(parser.parse_args())
-    serve(ServeOptions(**{**given, "switches": dict(one.split("=") for one in given["switches"])}))
+    named = {kind: dict(one.split("=") for one in given[kind]) for kind in ("switches", "limits")}
+    serve(ServeOptions(**{**given, **named}))

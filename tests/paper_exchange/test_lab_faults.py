@@ -9,7 +9,8 @@ import pytest
 import requests
 from alpaca.trading.client import TradingClient
 
-from gambler_ai.paper_exchange.gate import Limits, RateLimit
+from gambler_ai.paper_exchange.gate import RateLimit
+from gambler_ai.paper_exchange.limits import Limits
 
 from .rig import Server, eventually
 
@@ -142,7 +143,9 @@ def test_a_snapshot_brings_the_whole_exchange_back(start_server: Start, tmp_path
         server.kill()
         server = start_server(state=state)
     assert server.lab("POST", "restore", {"name": "clean"})["now"] == truth["now"]
-    assert server.lab("GET", "truth") == truth
+    restored = server.lab("GET", "truth")
+    assert [row["path"] for row in restored.pop("lab")] == ["/_lab/restore"]
+    assert {**restored, "lab": []} == {**truth, "lab": []}
     assert buy(server, "before").status_code == 422, "its client order ids are taken again"
     assert buy(server, "after").ok, "and those of the future are free"
     if durable:

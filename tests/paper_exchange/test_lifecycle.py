@@ -103,6 +103,7 @@ class Play:
         assert self.desk.call("DELETE", "/v2/positions/AAA", **({name: value} if how else {}))[0] == 200
 
     def wait(self, seconds: str) -> None:
+        self.desk.wall.pass_time(int(seconds))
         self.desk.pass_time(seconds=int(seconds))
 
     def at(self, time: str) -> None:

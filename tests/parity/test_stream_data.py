@@ -234,6 +234,13 @@ def test_409_for_a_feed_that_is_not_paid_for(start_server: Start) -> None:
         assert one.ask(AUTH) == error(409, "insufficient subscription")
 
 
+def test_411_for_keys_without_data(start_server: Start) -> None:
+    """Section 11, error 411: insufficient scope (alpaca-trade-api-go errors.go)."""
+    with talk(start_server("--limit", "data_scope=false"), "/v2/iex") as one:
+        one.hear()
+        assert one.ask(AUTH) == error(411, "insufficient scope")
+
+
 def test_410_for_a_kind_of_another_feed(start_server: Start) -> None:
     """Section 11, error 410 (alpaca-trade-api-go errors.go)."""
     with data(start_server()) as one:
