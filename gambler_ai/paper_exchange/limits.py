@@ -4,10 +4,12 @@ Sources disagree on most of it, so each is set at the start or by the lab (`/_la
 """
 
 from dataclasses import asdict, dataclass, fields
+from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from gambler_ai.errors import UsageError
 
+_NONE, _LARGEST = Decimal(-1), Decimal(10) ** 9
 _WORDS = {"true": True, "false": False}
 
 
@@ -44,9 +46,9 @@ class Limits:
         if kind is bool and text in _WORDS:
             return _WORDS[text]
         try:
-            number = float(text) if kind is not bool else -1.0
-        except ValueError:
-            number = -1.0
-        if not 0 <= number < 1e9:
+            number = Decimal(text) if kind is not bool else _NONE
+        except InvalidOperation:
+            number = _NONE
+        if not number.is_finite() or not 0 <= number < _LARGEST:
             raise UsageError(f"limit {name}: want {'true or false' if kind is bool else 'a number from 0'}")
         return kind(number)
