@@ -8,7 +8,9 @@ from typing import Any
 
 import click
 
-from gambler_ai.cli_reading import COMMANDS, JSON, answer_with, settings_now
+from gambler_ai import cli_account, cli_reading
+from gambler_ai.cli_account import ended, parts_of, policy_options, reconciled, switches_of
+from gambler_ai.cli_reading import JSON, answer_with, settings_now
 from gambler_ai.errors import GamblerError, UsageError
 
 
@@ -58,7 +60,7 @@ def cli() -> None:
     arm_from_environment()
 
 
-for command in COMMANDS:
+for command in (*cli_reading.COMMANDS, *cli_account.COMMANDS):
     cli.add_command(command)
 
 
@@ -121,6 +123,7 @@ def _run_options(command: Callable[..., None]) -> Callable[..., None]:
 @cli.command()
 @_run_options
 @click.option("--dry-run", is_flag=True, help="With --reconcile-only: change nothing.")
+@policy_options
 @JSON
 def run(
     symbols: str | None,
@@ -132,6 +135,7 @@ def run(
     create: bool,
     dry_run: bool,
     as_json: bool,
+    **policy: Any,
 ) -> None:
     """Trade a session: recover first, then run the strategy until its time is over.
 
@@ -151,85 +155,18 @@ def run(
         duration_min=_minutes(duration),
         resume=resume,
     )
+    switches = switches_of(policy)
     if dry_run and not reconcile_only:
         raise UsageError("--dry-run goes with --reconcile-only")
     request.check()
     if reconcile_only:
-        _reconcile(shutdown, create, dry_run, as_json)
+        reconciled(shutdown, create, dry_run, as_json, switches)
         return
     from gambler_ai.face import progress_line, while_you_were_down
     from gambler_ai.trading.session_run import SessionRun
 
-    parts = _parts(shutdown, create, progress_line, while_you_were_down)
-    sys.exit(_ended(shutdown, SessionRun(parts).run(request)))
-
-
-@cli.command()
-@click.option("--dry-run", is_flag=True, help="Change nothing, neither here nor at the broker.")
-@click.option("--init-db", "create", is_flag=True, help="Create or upgrade the tables first.")
-@JSON
-def reconcile(dry_run: bool, create: bool, as_json: bool) -> None:
-    """Compare books and broker, repair what evidence explains, and print the plan with its reasons."""
-    from gambler_ai.trading.shutdown import Shutdown
-
-    shutdown = Shutdown()
-    shutdown.install()
-    _reconcile(shutdown, create, dry_run, as_json)
-
-
-def _reconcile(shutdown: Any, create: bool, dry_run: bool, as_json: bool) -> None:
-    from gambler_ai.face import plan_table
-
-    code, report = _maintain(shutdown, create, lambda room, house: room.reconcile(house, dry_run=dry_run))
-    answer_with(report, as_json, lambda: plan_table(report, dry_run=dry_run))
-    sys.exit(_ended(shutdown, code))
-
-
-@cli.command()
-@click.argument("symbol", required=False)
-@click.option("--reason", required=True, help="Why it may be lifted; written to the journal.")
-@JSON
-def unhalt(symbol: str | None, reason: str, as_json: bool) -> None:
-    """Lift a halt, of SYMBOL or all, after looking again; what still differs stays halted (exit 3)."""
-    from gambler_ai.face import print_lifted
-    from gambler_ai.trading.shutdown import Shutdown
-
-    shutdown = Shutdown()
-    shutdown.install()
-    name = symbol.upper() if symbol else None
-    code, answer = _maintain(shutdown, False, lambda room, house: room.unhalt(house, name, reason))
-    answer_with(answer, as_json, lambda: print_lifted(answer))
-    sys.exit(_ended(shutdown, code))
-
-
-def _maintain(shutdown: Any, create: bool, work: Callable[[Any, Any], tuple[int, Any]]) -> tuple[int, Any]:
-    """Maintenance in an opened house; a signal before anything was done ends it cleanly."""
-    from gambler_ai.face import progress_line
-    from gambler_ai.trading import maintenance
-    from gambler_ai.trading.house import House
-    from gambler_ai.trading.opening import StoppedEarly
-
-    try:
-        return work(maintenance, House(_parts(shutdown, create, progress_line)))
-    except StoppedEarly:
-        sys.exit(0)
-
-
-def _ended(shutdown: Any, code: int) -> int:
-    from gambler_ai.trading.shutdown import EXIT_DIRTY
-
-    return EXIT_DIRTY if shutdown.aborted else code
-
-
-def _parts(shutdown: Any, create: bool, announce: Any, show_report: Any = lambda _report: None) -> Any:
-    from gambler_ai.logs import configure
-    from gambler_ai.wiring import build
-
-    settings = settings_now()
-    configure(settings.log_level)
-    parts = build(settings, shutdown, announce, show_report)
-    parts.create_tables = parts.create_tables or create
-    return parts
+    parts = parts_of(shutdown, create, switches, progress_line, while_you_were_down)
+    sys.exit(ended(shutdown, SessionRun(parts).run(request)))
 
 
 @cli.group()

@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 JSON = click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout, nothing else.")
 
 
-def settings_now() -> "Settings":
+def settings_now(flags: "Mapping[str, str | None] | None" = None) -> "Settings":
     from gambler_ai.config import read_settings
 
-    return read_settings()
+    return read_settings(flags=flags)
 
 
 class reading_books:  # noqa: N801 - used as a function in `with`

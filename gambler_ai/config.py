@@ -9,6 +9,16 @@ from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any
 
+from gambler_ai.domain.policy import (
+    EXTERNALS,
+    FOREIGN,
+    MISMATCH,
+    ORPHANS,
+    Policy,
+    one_of,
+    parse_externals,
+    parse_tolerance,
+)
 from gambler_ai.errors import UsageError
 from gambler_ai.logs import hide
 
@@ -33,6 +43,14 @@ _PLAIN = {
     "confirm_rounds": "GAMBLER_CONFIRM_ROUNDS",
     "look_every_s": "GAMBLER_LOOK_EVERY_S",
     "signal_ttl_s": "GAMBLER_SIGNAL_TTL_S",
+    "orphans": "GAMBLER_ORPHANS",
+    "mismatch": "GAMBLER_MISMATCH",
+    "externals": "GAMBLER_EXTERNALS",
+    "foreign": "GAMBLER_FOREIGN",
+    "qty_tolerance": "GAMBLER_QTY_TOLERANCE",
+    "strict": "GAMBLER_STRICT",
+    "fail_fast": "GAMBLER_FAIL_FAST",
+    "halt_on_insufficient": "GAMBLER_HALT_ON_INSUFFICIENT",
 }
 
 
@@ -42,7 +60,8 @@ class Settings:
 
     Seconds: `settle_s` before an order that cannot be found counts as absent; `confirm_span_s` and `confirm_rounds`
     before a difference without evidence is believed; `look_every_s` between looks beside the session; `signal_ttl_s`
-    exchange seconds after its bar in which a signal may still be traded.
+    exchange seconds after its bar in which a signal may still be traded. `policy`: what recovery may do with what
+    nobody explains.
     """
 
     data_dir: Path
@@ -60,6 +79,7 @@ class Settings:
     confirm_rounds: int
     look_every_s: float
     signal_ttl_s: float
+    policy: Policy
     default_database: bool
 
     def make_data_dir(self) -> None:
@@ -88,6 +108,14 @@ DEFAULTS: dict[str, str] = {
     "confirm_rounds": "3",
     "look_every_s": "60",
     "signal_ttl_s": "120",
+    "orphans": "close",
+    "mismatch": "halt",
+    "externals": "import",
+    "foreign": "respect",
+    "qty_tolerance": "0",
+    "strict": "no",
+    "fail_fast": "no",
+    "halt_on_insufficient": "no",
 }
 
 
@@ -182,6 +210,16 @@ def _checked(values: Mapping[str, str], problems: list[str]) -> Settings | None:
         confirm_rounds=take("confirm_rounds", _count),
         look_every_s=take("look_every_s", _seconds),
         signal_ttl_s=take("signal_ttl_s", _seconds),
+        policy=Policy(
+            orphans=take("orphans", lambda text: one_of(text, ORPHANS)),
+            mismatch=take("mismatch", lambda text: one_of(text, MISMATCH)),
+            externals=take("externals", parse_externals),
+            foreign=take("foreign", lambda text: one_of(text, FOREIGN)),
+            qty_tolerance=take("qty_tolerance", parse_tolerance),
+            strict=take("strict", _yes_or_no),
+            fail_fast=take("fail_fast", _yes_or_no),
+            halt_on_insufficient=take("halt_on_insufficient", _yes_or_no),
+        ),
         default_database=not explicit,
     )
     return None if problems else settings
@@ -191,7 +229,15 @@ _EXPECTED = {
     "account_label": "1 to 32 letters, digits, _ or -",
     "log_level": "debug, info, warning or error",
     "confirm_rounds": "a whole number from 1 to 100",
-} | dict.fromkeys(("settle_s", "confirm_span_s", "look_every_s", "signal_ttl_s"), "a number of seconds from 0 to 86400")
+    "orphans": f"one of {', '.join(ORPHANS)}",
+    "mismatch": f"one of {', '.join(MISMATCH)}",
+    "externals": f"one of {', '.join(EXTERNALS)}, or claim=STRATEGY",
+    "foreign": f"one of {', '.join(FOREIGN)}",
+    "qty_tolerance": "a number of shares from 0 to 0.001",
+} | dict.fromkeys(("strict", "fail_fast", "halt_on_insufficient"), "yes or no")
+_EXPECTED |= dict.fromkeys(
+    ("settle_s", "confirm_span_s", "look_every_s", "signal_ttl_s"), "a number of seconds from 0 to 86400"
+)
 
 
 def _label(text: str) -> str:
@@ -204,6 +250,13 @@ def _level(text: str) -> str:
     if text.lower() not in ("debug", "info", "warning", "error"):
         raise ValueError(text)
     return text.lower()
+
+
+def _yes_or_no(text: str) -> bool:
+    """As TOML and as environments write it."""
+    if text.lower() not in ("yes", "no", "true", "false", "1", "0"):
+        raise ValueError(text)
+    return text.lower() in ("yes", "true", "1")
 
 
 def _seconds(text: str) -> float:

@@ -260,17 +260,29 @@ def _count(number: int, noun: str) -> str:
     return f"{number} {noun}" + ("" if number == 1 else "s")
 
 
+def ask_a_person(action: Any) -> bool:
+    """Whether a person at the terminal says yes; without a terminal nobody does."""
+    if not sys.stdin.isatty():
+        return False
+    evidence = ", ".join(f"{name} {value}" for name, value in action.evidence.items())
+    return click.confirm(f"{action.row} {action.symbol}: {action.reason} ({evidence}). {action.action}?", err=True)
+
+
+_OPEN = ("confirming", "halted", "asked", "ignored")
+
+
 def plan_table(report: Row, *, dry_run: bool) -> None:
     """The reconciliation plan for people."""
-    if not report["plan"]:
+    halts = report["report"]["halts"]
+    if not report["plan"] and not halts and report["ok"]:
         click.echo("books and broker agree; nothing to do")
     for action in report["plan"]:
-        done = "would" if dry_run else "did"
+        done = "left" if action["action"].partition(":")[0] in _OPEN else "would" if dry_run else "did"
         click.echo(f"{action['row']:<4} {action['symbol']:<6} {done}: {action['action']}\n       {action['reason']}")
         evidence = ", ".join(f"{k} {v}" for k, v in action["evidence"].items() if v is not None)
         click.echo(f"       evidence: {evidence}")
-    for symbol, why in report["report"]["blocked"].items():
-        click.echo(f"left {symbol:<6} {why}")
+    for reason in halts:
+        click.echo(f"halted: {reason}; `gambler status` says what to do")
     for order_id in report["report"]["still_in_doubt"]:
         click.echo(f"left in doubt: {order_id}")
 

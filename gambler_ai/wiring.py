@@ -1,6 +1,7 @@
 """The only place where real parts meet: settings in, a run out. Read it as the parts list of the machine."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from random import SystemRandom
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,8 @@ def build(
     shutdown: Shutdown,
     announce: Callable[[str], None] = lambda _text: None,
     show_report: Callable[[dict[str, Any]], None] = lambda _report: None,
+    *,
+    accept_recovered: bool = False,
 ) -> Parts:
     """Everything a run needs. Starts, or finds, the local exchange when there are no keys and no address."""
     from gambler_ai.broker.alpaca import AlpacaGateway
@@ -53,6 +56,7 @@ def build(
             confirm_rounds=settings.confirm_rounds,
             look_every_s=settings.look_every_s,
             signal_ttl_s=settings.signal_ttl_s,
+            policy=replace(settings.policy, accept_recovered=accept_recovered),
         ),
         default_symbols=settings.symbols,
         chance=SystemRandom(),

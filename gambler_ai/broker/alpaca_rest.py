@@ -162,8 +162,12 @@ class RestGateway(ABC):
     def orders_since(self, after: datetime) -> list[BrokerOrder]:
         return self._orders({"status": "all", "after": iso(after)})
 
+    def orders_of(self, symbol: str) -> list[BrokerOrder]:
+        return self._orders({"status": "all", "symbols": symbol})
+
     def _orders(self, query: dict[str, str]) -> list[BrokerOrder]:
-        fixed = {"limit": str(ORDERS_PAGE), "direction": "asc", "nested": "false", "status": query["status"]}
+        fixed = {"limit": str(ORDERS_PAGE), "direction": "asc", "nested": "false", **query}
+        fixed.pop("after", None)
 
         def following(last: BrokerOrder) -> dict[str, str]:
             return {**fixed, "after_order_id": last.broker_order_id}  # not allowed together with `after`

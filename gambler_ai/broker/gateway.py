@@ -145,6 +145,9 @@ class Gateway(Protocol):
     def orders_since(self, after: datetime) -> list[BrokerOrder]:
         """Every order of any status submitted after this time, all pages, oldest first."""
 
+    def orders_of(self, symbol: str) -> list[BrokerOrder]:
+        """Every order of one symbol the broker remembers, all pages, oldest first."""
+
     def fills_since(self, after: datetime) -> list[FillActivity]:
         """Every FILL activity after this time, all pages, oldest first."""
 

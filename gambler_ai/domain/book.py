@@ -9,12 +9,13 @@ from dataclasses import replace
 from typing import Any, Protocol
 
 from gambler_ai.domain import facts
+from gambler_ai.domain.adjustments import Adjustment, adjusted
 from gambler_ai.domain.facts import Fact
 from gambler_ai.domain.fills import Fill, covered, refined
 from gambler_ai.domain.market import parse_time
 from gambler_ai.domain.money import ZERO, nine_places
 from gambler_ai.domain.orders import ORDER_STEPS, ImpossibleStep, Order, Role
-from gambler_ai.domain.positions import Position, PositionStatus, Trade, apply_trade, orphaned, reprice
+from gambler_ai.domain.positions import Origin, Position, PositionStatus, Trade, apply_trade, orphaned, reprice
 
 
 class Archive(Protocol):
@@ -146,10 +147,12 @@ class Draft:
             self._import_position(fact.subject, seq)
         elif fact.kind == facts.POSITION_ORPHANED and isinstance(fact.subject, Position):
             self.positions[fact.subject.position_id] = fact.subject
+        elif fact.kind == facts.POSITION_ADJUSTED and isinstance(fact.subject, Adjustment):
+            self._adjust(fact.subject, seq)
 
     def apply_stored(self, kind: str, payload: dict[str, Any], client_order_id: str | None, seq: int) -> None:
         """Fold a journal row that was read back."""
-        subject: Order | Fill | Position
+        subject: Order | Fill | Position | Adjustment
         if kind in (facts.ORDER_INTENDED, facts.ORDER_ADOPTED):
             subject = Order(**{"session_id": None, "qty": None} | facts.from_json(Order, payload))
         elif kind == facts.ORDER_CHANGED:
@@ -162,6 +165,8 @@ class Draft:
         elif kind == facts.POSITION_ORPHANED:
             position = self._position(payload["position_id"])
             subject = orphaned(position, parse_time(payload["at"]))
+        elif kind == facts.POSITION_ADJUSTED:
+            subject = Adjustment(**facts.from_json(Adjustment, payload["adjustment"]))
         else:
             return
         self.apply(Fact(kind, payload, subject=subject), seq)
@@ -183,7 +188,7 @@ class Draft:
     def _book_fill(self, fill: Fill, seq: int) -> None:
         order = self._known(fill.client_order_id)
         trade = self._trade(order, fill)
-        of_symbol = self._open_positions(order.symbol)
+        of_symbol = self.open_positions(order.symbol)
         new_id = f"{order.symbol}-{seq}"
         changed, allocations = apply_trade(of_symbol, trade, new_id)
         for position in changed:
@@ -216,10 +221,15 @@ class Draft:
         )
 
     def _import_position(self, position: Position, seq: int) -> None:
-        same = [p for p in self._open_positions(position.symbol) if p.owner == position.owner]
+        same = [p for p in self.open_positions(position.symbol) if p.owner == position.owner]
         if same:
             raise ImpossibleStep(f"{position.owner} already holds {position.symbol}")
         self._put_position(replace(position, position_id=f"{position.symbol}-{seq}"), is_new=True)
+
+    def _adjust(self, change: Adjustment, seq: int) -> None:
+        new_id = f"{change.symbol}-{seq}"
+        for position in adjusted(self.open_positions(change.symbol), self._account_id, change, new_id):
+            self._put_position(position, is_new=position.position_id == new_id)
 
     def _set_fills(self, order: Order, held: list[Fill]) -> None:
         held.sort(key=lambda fill: fill.cum_from)
@@ -244,7 +254,7 @@ class Draft:
             raise ImpossibleStep(f"there is no position {position_id}")
         return position
 
-    def _open_positions(self, symbol: str) -> list[Position]:
+    def open_positions(self, symbol: str) -> list[Position]:
         merged = {p.position_id: p for p in self._book.open_positions(symbol)}
         merged.update({p.position_id: p for p in self.positions.values() if p.symbol == symbol})
         return [p for p in merged.values() if p.status is not PositionStatus.CLOSED]
@@ -266,4 +276,5 @@ class Draft:
             at=fill.at,
             client_order_id=order.client_order_id,
             exit_reason="closed by hand" if order.role is Role.FOREIGN else order.reason or f"{order.type} order",
+            origin=Origin.OWN if order.session_id else Origin.RESTORED,
         )

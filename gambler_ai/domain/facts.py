@@ -12,6 +12,7 @@ from enum import Enum
 from functools import cache
 from typing import Any, get_type_hints
 
+from gambler_ai.domain.adjustments import Adjustment
 from gambler_ai.domain.fills import Fill
 from gambler_ai.domain.market import iso, parse_time
 from gambler_ai.domain.money import amount, text
@@ -25,6 +26,7 @@ FILL_BOOKED = "fill.booked"
 FILL_REFINED = "fill.refined"
 POSITION_IMPORTED = "position.imported"
 POSITION_ORPHANED = "position.orphaned"
+POSITION_ADJUSTED = "position.adjusted"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +47,7 @@ class Fact:
     filled_qty: Decimal | None = None
     filled_price: Decimal | None = None
     error: str | None = None
-    subject: Order | Fill | Position | None = None
+    subject: Order | Fill | Position | Adjustment | None = None
 
 
 def to_json(value: Any) -> Any:
@@ -184,6 +186,17 @@ def position_orphaned(position: Position, evidence: Mapping[str, Any]) -> Fact:
         position_id=position.position_id,
         symbol=position.symbol,
         subject=position,
+    )
+
+
+def position_adjusted(change: Adjustment, evidence: Mapping[str, Any]) -> Fact:
+    """Shares came or went without a trade; the fold says whose."""
+    return Fact(
+        POSITION_ADJUSTED,
+        {"adjustment": to_json(change), "evidence": evidence},
+        symbol=change.symbol,
+        quantity=change.target,
+        subject=change,
     )
 
 

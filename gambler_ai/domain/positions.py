@@ -79,6 +79,7 @@ class Trade:
     at: datetime
     client_order_id: str
     exit_reason: str
+    origin: Origin = Origin.OWN
 
 
 def net(positions: Iterable[Position], symbol: str) -> Decimal:
@@ -150,7 +151,7 @@ def _opened(part: Decimal, trade: Trade, new_id: str) -> Position:
         session_id=trade.session_id,
         symbol=trade.symbol,
         owner=trade.owner,
-        origin=Origin.EXTERNAL if trade.owner == EXTERNAL else Origin.OWN,
+        origin=Origin.EXTERNAL if trade.owner == EXTERNAL else trade.origin,
         direction="long" if trade.signed_qty > 0 else "short",
         quantity=part if trade.signed_qty > 0 else -part,
         entered_quantity=part,

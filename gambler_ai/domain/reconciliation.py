@@ -1,12 +1,14 @@
 """The plan: what must change so that our books say what the broker says, and why. Pure: same input, same plan.
 
 Differences that evidence explains (orders, executions) are applied at once. A difference without evidence is only
-named here; whether it was seen often and long enough to be believed is `Confirmations`' business.
+named here; `differences` says what it becomes once it was seen often and long enough to be believed.
 The rows R1-R17 are those of the restore policy (docs/RECOVERY_GUIDE.md).
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -14,13 +16,19 @@ from typing import Any
 from gambler_ai.domain import facts
 from gambler_ai.domain.book import Book, Draft
 from gambler_ai.domain.facts import Fact
-from gambler_ai.domain.money import ZERO, text
-from gambler_ai.domain.orders import LIVE, TERMINAL, BrokerOrder, Order, parse_our_id, status_from_broker
-from gambler_ai.domain.positions import EXTERNAL, Origin, Position, net, orphaned
+from gambler_ai.domain.money import ZERO, nine_places, text
+from gambler_ai.domain.orders import TERMINAL, BrokerOrder, Order, parse_our_id, status_from_broker
+from gambler_ai.domain.policy import Policy
+from gambler_ai.domain.positions import Position, net
 from gambler_ai.domain.sightings import Collision, Execution, facts_of_sighting
 
 ACCOUNT = "*"
 """The scope of a halt or block that holds for every symbol."""
+WAITED = "seen for seconds"
+UNKNOWN_ORDERS = (
+    "the broker has orders with ids of our form that these books do not know: an older copy of the database was "
+    "restored, or another database trades this account"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +41,8 @@ class Holding:
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """One complete look at the broker. `steady` = the open orders read before and after the positions agree.
+    """One complete look at the broker. `moving` are the symbols in which the open orders read before and after the
+    positions do not agree.
 
     `orders` are oldest first; `executions` are by broker order id; `missing` are client ids of orders we believe to be
     working that the broker does not know by any path.
@@ -43,13 +52,17 @@ class Look:
     orders: Sequence[BrokerOrder]
     executions: Mapping[str, Sequence[Execution]]
     holdings: Mapping[str, Holding]
-    steady: bool
     missing: frozenset[str] = frozenset()
+    moving: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """One thing to do, its policy row, the reason in one sentence and the numbers of both sides."""
+    """One thing to do, its policy row, the reason in one sentence and the numbers of both sides.
+
+    Done in this order: the halt and the facts in one transaction, then each order of `cancels` (client ids) is asked to
+    be cancelled. `asks` = only after a person said yes.
+    """
 
     row: str
     symbol: str
@@ -58,9 +71,19 @@ class Action:
     evidence: Mapping[str, Any]
     facts: tuple[Fact, ...] = ()
     halts: bool = False
+    cancels: tuple[str, ...] = ()
+    asks: bool = False
+
+    @property
+    def id(self) -> str:
+        """Follows from the cause alone: the same situation gives the same id, also after a crash."""
+        cause = {name: value for name, value in self.evidence.items() if name != WAITED}
+        text_of = json.dumps([self.row, self.symbol, self.action, cause], sort_keys=True, default=str)
+        return f"{self.row.lower()}-{hashlib.sha256(text_of.encode()).hexdigest()[:12]}"
 
     def as_json(self) -> dict[str, Any]:
         return {
+            "id": self.id,
             "row": self.row,
             "symbol": self.symbol,
             "action": self.action,
@@ -96,20 +119,77 @@ class Plan:
         return not (self.actions or self.differences or self.missing)
 
 
-def plan(account_id: str, book: Book, look: Look) -> Plan:
+def plan(account_id: str, book: Book, look: Look, policy: Policy | None = None) -> Plan:
     """Compare the book with one look."""
     draft = Draft(book, account_id)
-    actions = []
+    actions: list[Action] = []
     for seen in look.orders:
         action = _about_order(account_id, book, seen, look)
         if action is not None:
-            actions.append(action)
+            before = net(draft.open_positions(seen.symbol), seen.symbol)
             for number, fact in enumerate(action.facts):
-                draft.apply(fact, -1 - 1000 * len(actions) - number)
+                draft.apply(fact, -1001 - 1000 * len(actions) - number)
+            after = net(draft.open_positions(seen.symbol), seen.symbol)
+            actions.append(_with_position(action, look, before, after))
+    if policy is not None and policy.foreign == "cancel":
+        actions += _cancelling_foreign(draft, book)
     touched = {p.position_id: p for p in book.open_positions()} | draft.positions
     differences = _differences(touched.values(), look.holdings)
     missing = [book.orders[i] for i in sorted(look.missing) if i in book.orders]
-    return Plan(tuple(actions), tuple(differences), tuple(missing), not look.steady)
+    return Plan(tuple(actions), tuple(differences), tuple(missing), bool(look.moving))
+
+
+def matched(book: Book, look: Look) -> list[Action]:
+    """R2: symbols in which both sides hold the same shares, with both average prices. Nothing to do."""
+    result = []
+    for symbol in sorted(look.holdings):
+        held = book.open_positions(symbol)
+        if net(held, symbol) == look.holdings[symbol].qty:
+            cost = sum((abs(p.quantity) * p.entry_price for p in held), ZERO)
+            shares = sum((abs(p.quantity) for p in held), ZERO)
+            evidence = {
+                "ours": text(net(held, symbol)),
+                "broker": text(look.holdings[symbol].qty),
+                "our_average": text(nine_places(cost / shares)) if shares else None,
+                "broker_average": text(look.holdings[symbol].avg_entry_price),
+            }
+            result.append(Action("R2", symbol, "nothing", "both sides hold the same shares", evidence))
+    return result
+
+
+def unreadable(error: Exception) -> Action:
+    """R15: a read failed or was not complete."""
+    reason = "the broker could not be read completely; nothing is concluded from it, and it is read again"
+    return Action("R15", ACCOUNT, "conclude nothing", reason, {"error": str(error), "pages": "incomplete"})
+
+
+def kept_moving(rounds: Sequence[tuple[Plan, Look]], book: Book) -> list[Action]:
+    """Halts of the symbols in which each of these rounds, one after the other, found something new: every trigger, and
+    both sides' numbers as of the last."""
+    moved = [{a.symbol for a in found.actions} | look.moving for found, look in rounds]
+    last = rounds[-1][1]
+    result = []
+    for symbol in sorted(set.intersection(*map(set, moved)) - {ACCOUNT}):
+        triggers = [
+            {"look": number, "row": a.row, "action": a.action, "order": a.evidence.get("client_order_id")}
+            for number, (found, _) in enumerate(rounds, 1)
+            for a in found.actions
+            if a.symbol == symbol
+        ]
+        triggers += [
+            {"look": n, "open orders": "changed"} for n, (_, look) in enumerate(rounds, 1) if symbol in look.moving
+        ]
+        theirs = last.holdings[symbol].qty if symbol in last.holdings else ZERO
+        evidence = {
+            "ours": text(net(book.open_positions(symbol), symbol)),
+            "broker": text(theirs),
+            "triggers": triggers,
+        }
+        reason = (
+            f"the symbol kept changing while the account was recovered: {len(rounds)} looks each found something new"
+        )
+        result.append(Action("moving", symbol, "halt symbol", reason, evidence, halts=True))
+    return result
 
 
 def _about_order(account_id: str, book: Book, seen: BrokerOrder, look: Look) -> Action | None:
@@ -131,17 +211,31 @@ def _about_order(account_id: str, book: Book, seen: BrokerOrder, look: Look) -> 
         "broker_filled_qty": text(seen.filled_qty),
         "our_status": known.status.value if known else None,
         "our_filled_qty": text(known.filled_qty) if known else None,
+        "executions": len(executions),
+        "pages": "complete",
     }
-    return Action(row, seen.symbol, action, reason, evidence, tuple(found))
+    return Action(row, seen.symbol, action, reason, evidence, tuple(found), halts=row == "R11")
+
+
+def _with_position(action: Action, look: Look, before: Decimal, after: Decimal) -> Action:
+    """The action with both sides' shares; fills that closed the last share make it R5."""
+    if before == after:
+        return action
+    theirs = look.holdings[action.symbol].qty if action.symbol in look.holdings else ZERO
+    numbers = {"ours": text(before), "ours_after": text(after), "broker": text(theirs)}
+    action = replace(action, evidence={**action.evidence, **numbers})
+    if action.row == "R4" and not after and not theirs:
+        return replace(action, row="R5", reason=f"the position was closed while nobody looked: {action.reason}")
+    return action
 
 
 def _order_row(known: Order | None, seen: BrokerOrder, found: Sequence[Fact]) -> tuple[str, str, str]:
     if known is None and parse_our_id(seen.client_order_id):
-        return "R11", "adopt order", "an order with an id of our form that this database does not know"
+        return "R11", "adopt order", UNKNOWN_ORDERS
     if known is None and status_from_broker(seen.status) in TERMINAL:
         return "R4", "book foreign fills", "a trade made outside this program, proven by its order"
     if known is None:
-        return "R12", "record foreign order", "an open order that is not ours; it is respected, never traded"
+        return "R12", "record foreign order", "an open order that is not ours; it is recorded, never traded"
     if any(fact.kind in (facts.FILL_BOOKED, facts.FILL_REFINED) for fact in found):
         return (
             "R4",
@@ -151,74 +245,30 @@ def _order_row(known: Order | None, seen: BrokerOrder, found: Sequence[Fact]) ->
     return "R13", "update order", f"the order is {seen.status} at the broker, the books said {known.status}"
 
 
-def _differences(positions: Any, holdings: Mapping[str, Holding]) -> list[Difference]:
-    symbols = {p.symbol for p in positions} | set(holdings)
-    result = []
-    for symbol in sorted(symbols):
-        ours = net(positions, symbol)
-        theirs = holdings[symbol].qty if symbol in holdings else ZERO
-        if ours != theirs:
-            result.append(Difference(symbol, ours, theirs))
-    return result
-
-
-def resolve_difference(
-    account_id: str, book: Book, difference: Difference, look: Look, waiting: Mapping[str, Any]
-) -> Action:
-    """What a confirmed difference ends as: import (R10), close in the books (R6), or halt the symbol (R7, R8)."""
-    symbol, evidence = difference.symbol, {**difference.evidence, **waiting}
-    held = book.open_positions(symbol)
-    if difference.theirs and all(position.owner == EXTERNAL for position in held):
-        holding = look.holdings[symbol]
-        replaced = tuple(facts.position_orphaned(orphaned(p, look.now), evidence) for p in held)
-        position = Position(
-            position_id="",
-            account_id=account_id,
-            session_id=None,
-            symbol=symbol,
-            owner=EXTERNAL,
-            origin=Origin.EXTERNAL,
-            direction="long" if holding.qty > 0 else "short",
-            quantity=holding.qty,
-            entered_quantity=abs(holding.qty),
-            entry_price=holding.avg_entry_price,
-            entry_time=look.now,
+def _cancelling_foreign(draft: Draft, book: Book) -> list[Action]:
+    """R12 under `--foreign=cancel`: every open order that is not ours, until the broker has taken the cancel."""
+    orders = {**book.orders, **draft.orders}
+    return [
+        Action(
+            "R12",
+            order.symbol,
+            "cancel foreign order",
+            "an open order that is not ours, and --foreign=cancel asks for its end",
+            {"client_order_id": name, "broker_order_id": order.broker_order_id, "broker_status": order.broker_status},
+            cancels=(name,),
         )
-        fact = facts.position_imported(position, evidence)
-        reason = "the broker holds shares that no order explains; imported at the broker's average price, never traded"
-        return Action("R10", symbol, "import external position", reason, evidence, (*replaced, fact))
-    if not difference.theirs:
-        closed = [orphaned(p, look.now) for p in held]
-        found = tuple(facts.position_orphaned(p, evidence) for p in closed)
-        reason = "the books hold shares that the broker does not, and no fill says why; exit price unknown"
-        return Action("R6", symbol, "close orphaned position", reason, evidence, found)
-    opposite = difference.ours * difference.theirs < 0
-    reason = "books and broker differ and nothing explains it; new risk in this symbol is halted until a person decides"
-    return Action("R8" if opposite else "R7", symbol, "halt symbol", reason, evidence, (), halts=True)
+        for name, order in sorted(orders.items())
+        if not order.is_ours and not order.is_terminal and order.broker_status != "pending_cancel"
+    ]
 
 
-def may_be_resolved(book: Book, symbol: str) -> bool:
-    """Books change without a fill only while no intent of ours in the symbol is open or in doubt."""
-    return not any(o.symbol == symbol and o.is_ours and o.status in LIVE for o in book.orders.values())
-
-
-@dataclass
-class Confirmations:
-    """Which findings were seen how often and for how long. Lives in memory: after a crash counting starts again."""
-
-    rounds: int
-    span_s: float
-    _seen: dict[Any, list[float]] = field(default_factory=dict)
-
-    def record(self, findings: Sequence[Any], at: float) -> list[Any]:
-        """Note one round at monotonic time `at`; returns the findings that are confirmed now. What was not found
-        again in this round is forgotten."""
-        self._seen = {finding: [*self._seen.get(finding, []), at] for finding in findings}
-        return [f for f in findings if len(self._seen[f]) >= self.rounds and at - self._seen[f][0] >= self.span_s]
-
-    @property
-    def pending(self) -> list[Any]:
-        return list(self._seen)
-
-    def age_s(self, finding: Any, at: float) -> float:
-        return at - self._seen[finding][0] if finding in self._seen else 0.0
+def _differences(positions: Iterable[Position], holdings: Mapping[str, Holding]) -> list[Difference]:
+    ours: dict[str, Decimal] = {}
+    for position in positions:
+        ours[position.symbol] = ours.get(position.symbol, ZERO) + position.quantity
+    theirs = {symbol: holding.qty for symbol, holding in holdings.items()}
+    return [
+        Difference(symbol, ours.get(symbol, ZERO), theirs.get(symbol, ZERO))
+        for symbol in sorted(ours.keys() | theirs.keys())
+        if ours.get(symbol, ZERO) != theirs.get(symbol, ZERO)
+    ]

@@ -11,11 +11,12 @@ from gambler_ai.domain.positions import Position
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Bounds on new risk, per account."""
+    """Bounds on new risk, per account. `respect_foreign` = an open order of somebody else blocks its symbol."""
 
     max_in_doubt: int = 3
     max_open_orders: int = 50
     max_order_qty: Decimal = Decimal(1_000_000)
+    respect_foreign: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +73,7 @@ def _why_not_entry(
         return f"an order of {wish.symbol} is in doubt"
     if len(doubtful) >= limits.max_in_doubt:
         return f"{len(doubtful)} orders are in doubt"
-    if any(order.symbol == wish.symbol and not order.is_ours for order in live):
+    if limits.respect_foreign and any(order.symbol == wish.symbol and not order.is_ours for order in live):
         return f"an open order that is not ours could change {wish.symbol}"
     if any(
         order.symbol == wish.symbol and order.owner == owner and order.status is OrderStatus.WORKING for order in live
@@ -81,3 +82,9 @@ def _why_not_entry(
     if len(live) >= limits.max_open_orders:
         return f"{len(live)} orders are open, the limit is {limits.max_open_orders}"
     return None
+
+
+def lacks_buying_power(code: int, message: str) -> bool:
+    """Whether a refusal means that the account cannot pay for the order. Alpaca has one code for that and for shares
+    held by other orders (alpaca-api.md section 7), so the words decide."""
+    return code == 40310000 and "buying power" in message.lower()

@@ -303,4 +303,5 @@ def is_projection(kind: str) -> bool:
         kinds.FILL_REFINED,
         kinds.POSITION_IMPORTED,
         kinds.POSITION_ORPHANED,
+        kinds.POSITION_ADJUSTED,
     }

@@ -4,14 +4,16 @@ A session and the maintenance commands both begin here; there is no other way to
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 from typing import Any
 
 from gambler_ai.broker.gateway import Gateway, StreamState
 from gambler_ai.clock import Clock
-from gambler_ai.domain.reconciliation import Confirmations
+from gambler_ai.domain.differences import Confirmations
+from gambler_ai.domain.policy import Policy
+from gambler_ai.domain.reconciliation import Action
 from gambler_ai.domain.risk import Limits
 from gambler_ai.domain.sessions import SessionStatus
 from gambler_ai.errors import GamblerError
@@ -43,12 +45,14 @@ class Rules:
     confirm_rounds: int = 3
     look_every_s: float = 60.0
     signal_ttl_s: float = 120.0
+    policy: Policy = field(default_factory=Policy)
 
 
 @dataclass
 class Parts:
     """What a run is made of; wiring.py brings it together. `announce` tells a person a step's name, `show_report` what
-    recovery found. Without `lease_thread` whoever drives the house renews the lease by `keeper.beat`."""
+    recovery found, `ask` asks whether to do an action. Without `lease_thread` whoever drives the house renews the
+    lease by `keeper.beat`."""
 
     database: Database
     gateway: Gateway
@@ -66,6 +70,7 @@ class Parts:
     lease_thread: bool = True
     announce: Callable[[str], None] = lambda _text: None
     show_report: Callable[[dict[str, Any]], None] = lambda _report: None
+    ask: Callable[[Action], bool] = lambda _action: False
 
 
 class House:
@@ -161,10 +166,15 @@ class House:
             confirmations=Confirmations(rules.confirm_rounds, rules.confirm_span_s),
             not_before=books.account.bound_at,
             since=books.account.looked_at,
+            policy=rules.policy,
             dry_run=dry_run,
+            ask=parts.ask,
         )
+        limits = Limits(respect_foreign=rules.policy.foreign != "ignore")
+        desk_rules = DeskRules(halt_on_insufficient=rules.policy.halt_on_insufficient)
         blocks = Blocks(books.state, reconciler)
-        desk = OrderDesk(books.state, parts.gateway, parts.clock, self, Limits(), DeskRules(), blocks.all)
+        desk = OrderDesk(books.state, parts.gateway, parts.clock, self, limits, desk_rules, blocks.all)
+        reconciler.cancel = desk.cancel
         in_doubt = InDoubt(books.state, desk, parts.gateway, parts.clock, rules.settle_s)
         recovery = Recovery(
             books.state,

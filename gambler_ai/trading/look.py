@@ -57,8 +57,8 @@ def take_look(gateway: Gateway, account_id: str, book: Book, since: datetime, no
         orders=sorted(found.values(), key=lambda o: (o.submitted_at, o.client_order_id)),
         executions=_by_order(fills),
         holdings=holdings,
-        steady=_state(first) == _state(last),
         missing=missing,
+        moving=frozenset(symbol for symbol, *_ in _state(first) ^ _state(last)),
     )
     return Sight(look, account)
 
@@ -111,5 +111,5 @@ def _by_order(fills: Iterable[FillActivity]) -> dict[str, list[Execution]]:
     return result
 
 
-def _state(orders: Iterable[BrokerOrder]) -> set[tuple[str, str, str]]:
-    return {(o.broker_order_id, o.status, str(o.filled_qty)) for o in orders}
+def _state(orders: Iterable[BrokerOrder]) -> set[tuple[str, str, str, str]]:
+    return {(o.symbol, o.broker_order_id, o.status, str(o.filled_qty)) for o in orders}

@@ -38,12 +38,14 @@ POLL_EVERY_S = 5.0
 
 @dataclass(frozen=True, slots=True)
 class LoopRules:
-    """Wall seconds, but `signal_ttl` which is exchange time: how long after its bar a signal may still be traded."""
+    """Wall seconds, but `signal_ttl` which is exchange time: how long after its bar a signal may still be traded.
+    `fail_fast` = a halt ends the session."""
 
     look_every_s: float = 60.0
     clock_every_s: float = 5.0
     tick_s: float = 0.25
     signal_ttl: timedelta = timedelta(seconds=120)
+    fail_fast: bool = False
 
 
 @dataclass
@@ -59,11 +61,13 @@ class Blocks:
         """Read the halts again; the send transaction reads them once more, so that none can slip through."""
         self._halted = {halt.symbol or "*": f"halted: {halt.reason}" for halt in self.state.records.active_halts()}
 
+    @property
+    def halted(self) -> bool:
+        """Whether a halt, or the emergency-stop file, is in force, as far as we have read."""
+        return bool(self._halted) or self.state.stop_file.reason() is not None
+
     def all(self) -> dict[str, str]:
         result = {**self.reconciler.blocks(), **self._halted}
-        for order in self.state.book.orders.values():
-            if order.is_ours and order.session_id is None and not order.is_terminal:
-                result[order.symbol] = f"order {order.client_order_id} has our form of id but is not in these books"
         if self.degraded:
             result["*"] = "; ".join(self.degraded.values())
         reason = self.state.stop_file.reason()
@@ -323,6 +327,8 @@ class Loop:
             self._look()
         if self.clock.now() >= self.session.ends_at:
             self.finished = "the session's time is over"
+        elif self.rules.fail_fast and self.blocks.halted:
+            self.finished = "a halt is active, and --fail-fast is set"
 
     def _look(self) -> None:
         """The look beside the session; only when it succeeded may what degraded us be forgotten. With the order

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from gambler_ai.domain.orders import Order
 from gambler_ai.logs import get_logger
 from gambler_ai.trading.house import House
 from gambler_ai.trading.shutdown import EXIT_DIRTY, EXIT_DONE, EXIT_NEEDS_A_HUMAN
@@ -22,11 +21,10 @@ def reconcile(house: House, *, dry_run: bool) -> tuple[int, dict[str, Any]]:
         if house.is_set():
             return EXIT_DIRTY, recovery.report(last, {"halts": [], "session": None})
         halts = books.state.records.active_halts()
-        unknown = [order for order in books.state.book.orders.values() if _is_ours_but_unknown(order)]
         report = recovery.report(last, {"halts": [halt.reason for halt in halts], "session": None})
         if not dry_run:
             books.state.report(report, None)
-        unexplained = bool(last.pending or halts or unknown or recovery.in_doubt.has_work)
+        unexplained = bool(last.is_open or halts or recovery.in_doubt.has_work or books.state.stop_file.reason())
         return (EXIT_NEEDS_A_HUMAN if unexplained else EXIT_DONE), report
     finally:
         house.close()
@@ -56,7 +54,3 @@ def unhalt(house: House, symbol: str | None, reason: str) -> tuple[int, dict[str
         return (EXIT_NEEDS_A_HUMAN if kept else EXIT_DONE), {"lifted": lifted, "kept": kept}
     finally:
         house.close()
-
-
-def _is_ours_but_unknown(order: Order) -> bool:
-    return order.is_ours and order.session_id is None and not order.is_terminal

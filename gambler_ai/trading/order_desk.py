@@ -27,7 +27,7 @@ from gambler_ai.domain.orders import (
     step,
 )
 from gambler_ai.domain.reconciliation import ACCOUNT, Action
-from gambler_ai.domain.risk import Exposure, Limits, why_not
+from gambler_ai.domain.risk import Exposure, Limits, lacks_buying_power, why_not
 from gambler_ai.domain.sessions import Session
 from gambler_ai.domain.sightings import Collision
 from gambler_ai.errors import (
@@ -57,10 +57,12 @@ class Blocked:
 
 @dataclass(frozen=True, slots=True)
 class DeskRules:
-    """`send_deadline_s`: wall seconds after the intent's commit in which the request may still leave."""
+    """`send_deadline_s`: wall seconds after the intent's commit in which the request may still leave.
+    `halt_on_insufficient`: an entry refused for want of buying power stops the account (R17)."""
 
     send_deadline_s: float = 2.0
     max_attempts: int = 5
+    halt_on_insufficient: bool = False
 
 
 class OrderDesk:
@@ -225,7 +227,17 @@ class OrderDesk:
                 return self.found(order, seen, "found after a refusal")
             if order.attempts > 1:
                 return self._outcome(order, step(order, OrderStatus.IN_DOUBT, self._clock.now(), error=error))
+        if order.role is Role.ENTRY and lacks_buying_power(answer.code, answer.message):
+            self._insufficient(order, error)
         return self._outcome(order, step(order, OrderStatus.REJECTED, self._clock.now(), error=error))
+
+    def _insufficient(self, order: Order, error: str) -> None:
+        """R17: the entry is rejected and trading goes on, unless the settings say that this stops the account."""
+        log.warning("entry.no_buying_power", row="R17", client_order_id=order.client_order_id, symbol=order.symbol)
+        if self._rules.halt_on_insufficient:
+            evidence = {"client_order_id": order.client_order_id, "symbol": order.symbol, "answer": error}
+            reason = "an entry was refused for want of buying power, and halt_on_insufficient is set"
+            self._state.raise_halt(Action("R17", ACCOUNT, "halt account", reason, evidence))
 
     def found(self, order: Order, seen: BrokerOrder, why: str) -> Order:
         """The broker has an order under this id. With other parameters it is a collision: halt, and never touch it."""

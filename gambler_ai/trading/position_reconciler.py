@@ -1,5 +1,6 @@
 """Books against broker: one round looks, plans, applies what evidence explains, and counts what it cannot explain."""
 
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -7,42 +8,73 @@ from typing import Any
 from gambler_ai.broker.gateway import Gateway
 from gambler_ai.clock import Clock
 from gambler_ai.crashpoints import crashpoint
-from gambler_ai.domain.orders import Order
-from gambler_ai.domain.reconciliation import (
-    Action,
+from gambler_ai.domain.differences import (
     Confirmations,
-    Difference,
-    Look,
-    Plan,
-    may_be_resolved,
-    plan,
+    forgotten,
+    global_stop,
+    in_the_way,
+    leftover_exits,
     resolve_difference,
 )
+from gambler_ai.domain.orders import Order
+from gambler_ai.domain.policy import Policy
+from gambler_ai.domain.reconciliation import WAITED, Action, Difference, Look, Plan, matched, plan
 from gambler_ai.domain.sightings import absent
 from gambler_ai.logs import get_logger
+from gambler_ai.storage.records import Halt
 from gambler_ai.trading.look import Sight, take_look
 from gambler_ai.trading.state_manager import StateManager
 
 log = get_logger("reconciler")
 
+CONFIRMING, HALTED, ASKED, IGNORED = "confirming", "halted", "asked", "ignored"
+_OF_DIFFERENCES = ("R6", "R7", "R8", "R9", "R10")
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A finding that changed nothing yet: what it becomes, and why not now."""
+
+    action: Action
+    state: str
+    why: str
+
+    @property
+    def needs_a_person(self) -> bool:
+        return self.state in (HALTED, ASKED)
+
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """What one round saw, did, and could not yet believe."""
+    """What one round saw and did; what it could not yet believe (`pending`), and what waits for more than time."""
 
     sight: Sight
     plan: Plan
     applied: tuple[Action, ...]
-    pending: tuple[Any, ...]
+    pending: tuple[Question, ...]
+    standing: tuple[Question, ...]
+    matched: tuple[Action, ...]
 
     @property
     def changed(self) -> bool:
         return bool(self.applied)
 
+    @property
+    def is_open(self) -> bool:
+        """Whether a difference is left that time or a person must settle."""
+        return bool(self.pending) or any(question.needs_a_person for question in self.standing)
+
+
+def _no_answer(_action: Action) -> bool:
+    return False
+
 
 @dataclass
 class PositionReconciler:
-    """`since` is the exchange time of the last complete look; `dry_run` plans and changes nothing."""
+    """`since` is the exchange time of the last complete look; `dry_run` plans and changes nothing.
+
+    `cancel` asks the broker to cancel an order of the books, for a reason; `ask` asks a person whether to do an action.
+    """
 
     state: StateManager
     gateway: Gateway
@@ -50,8 +82,12 @@ class PositionReconciler:
     confirmations: Confirmations
     not_before: datetime
     since: datetime
+    policy: Policy = field(default_factory=Policy)
     dry_run: bool = False
-    pending: list[Any] = field(default_factory=list)
+    cancel: Callable[[Order, str], Any] = lambda _order, _why: None
+    ask: Callable[[Action], bool] = _no_answer
+    pending: list[Question] = field(default_factory=list)
+    standing: list[Question] = field(default_factory=list)
 
     def round(self) -> Round:
         """One look and what follows from it. Raises, having changed nothing, when any read fails.
@@ -61,14 +97,18 @@ class PositionReconciler:
         self.state.settle_lost_commit()
         sight = take_look(self.gateway, self.state.account_id, self.state.book, self.since, self.not_before)
         self.clock.observe(sight.look.now)
-        found = plan(self.state.account_id, self.state.book, sight.look)
-        due = [action for action in found.actions if not (action.halts and self.state.is_halted(action))]
+        found = plan(self.state.account_id, self.state.book, sight.look, self.policy)
+        due = [action for action in found.actions if action.facts or not self._stands(action)]
         applied = [self._apply(action) for action in due]
         applied += [self._apply(action) for action in self._confirmed(found, sight.look)]
         self.since = sight.look.now
         if not self.dry_run:
             self.state.looked(self.since)
-        return Round(sight, found, tuple(applied), tuple(self.pending))
+        both = tuple(matched(self.state.book, sight.look))
+        return Round(sight, found, tuple(applied), tuple(self.pending), tuple(self.standing), both)
+
+    def _stands(self, action: Action) -> bool:
+        return action.halts and self.state.is_halted(action)
 
     def _apply(self, action: Action) -> Action:
         log.info(
@@ -79,54 +119,120 @@ class PositionReconciler:
         crashpoint("recovery.before_apply")
         if action.halts:
             self.state.raise_halt(action)
-        else:
+        elif action.facts:
             self.state.record(action.facts)
+        for name in action.cancels:
+            self.cancel(self.state.book.orders[name], action.reason)
+        if action.row in _OF_DIFFERENCES and action.facts:
+            self._lift_what_it_answers(action)
         crashpoint("recovery.after_apply")
         return action
 
+    def _lift_what_it_answers(self, action: Action) -> None:
+        """The difference for which the symbol was halted is gone, because a switch said what to do with it."""
+        for halt in self.state.records.active_halts():
+            if halt.symbol == action.symbol and halt.evidence.get("row") in _OF_DIFFERENCES:
+                self.state.lift_halt(halt, action.reason)
+
     def _confirmed(self, found: Plan, look: Look) -> list[Action]:
         """Actions for what was seen in enough rounds over a long enough time, and cannot be anything else."""
-        findings: list[Difference | str] = [*found.differences, *(order.client_order_id for order in found.missing)]
-        believable = [f for f in findings if look.steady and self._may_be_resolved(f) and not self._is_halted(f)]
+        self.pending, self.standing = [], []
+        halts = self.state.records.active_halts()
+        findings: list[Difference | Order] = []
+        for difference in found.differences:
+            expected = self._becomes(difference, look, {})
+            if not expected.facts and not expected.halts:
+                self._wait(expected, IGNORED, expected.reason)
+            elif expected.halts and _is_known(difference, halts):
+                self._wait(expected, HALTED, expected.reason)
+            else:
+                findings.append(difference)
+        findings += found.missing
         now = self.clock.monotonic()
-        confirmed = self.confirmations.record(believable, now)
-        self.pending = [f for f in (*found.differences, *found.missing) if not self._is_halted(f)]
+        confirmed = self.confirmations.record([_key(f) for f in findings if f.symbol not in look.moving], now)
         actions = []
-        for finding in confirmed:
-            waited = {"seen for seconds": round(self.confirmations.age_s(finding, now), 1)}
-            actions.append(self._resolve(finding, look, waited))
-        done = {f if isinstance(f, str) else f.symbol for f in confirmed}
-        self.pending = [f for f in self.pending if _name(f) not in done]
-        return actions
+        for finding in findings:
+            if _key(finding) in confirmed:
+                actions += self._resolve(finding, look, now)
+            else:
+                self._wait(self._becomes(finding, look, {}), CONFIRMING, "being confirmed")
+        stop = global_stop(
+            self.policy,
+            [*actions, *(q.action for q in self.standing)],
+            [*look.holdings, *(p.symbol for p in self.state.book.open_positions())],
+        )
+        return [*actions, stop] if stop is not None and not self._stands(stop) else actions
 
-    def _resolve(self, finding: Difference | str, look: Look, waited: dict[str, Any]) -> Action:
-        if isinstance(finding, Difference):
-            return resolve_difference(self.state.account_id, self.state.book, finding, look, waited)
-        order = self.state.book.orders[finding]
-        reason = "the broker knows this order by no path any more"
-        _, fact = absent(order, look.now, reason)
-        evidence = {"client_order_id": finding, "broker_order_id": order.broker_order_id, **waited}
-        return Action("R14", order.symbol, "mark order absent", reason, evidence, (fact,))
+    def _wait(self, action: Action, state: str, why: str) -> None:
+        (self.pending if state == CONFIRMING else self.standing).append(Question(action, state, why))
 
-    def _may_be_resolved(self, finding: Difference | str) -> bool:
-        return isinstance(finding, str) or may_be_resolved(self.state.book, finding.symbol)
+    def _becomes(self, finding: Difference | Order, look: Look, waited: dict[str, Any]) -> Action:
+        """What the finding ends as when it is confirmed; the history is asked for only then."""
+        if isinstance(finding, Order):
+            reason = "the broker knows this order by no path any more"
+            _, fact = absent(finding, look.now, reason)
+            evidence = {
+                "client_order_id": finding.client_order_id,
+                "broker_order_id": finding.broker_order_id,
+                "pages": "complete",
+                **waited,
+            }
+            return Action("R14", finding.symbol, "mark order absent", reason, evidence, (fact,))
+        history = self.gateway.orders_of(finding.symbol) if waited and not finding.ours else []
+        return resolve_difference(self.state.account_id, self.state.book, finding, look, waited, self.policy, history)
 
-    def _is_halted(self, finding: Any) -> bool:
-        """A difference that already halted its symbol waits for a person, not for another round."""
-        if not isinstance(finding, Difference) or not finding.ours or not finding.theirs:
-            return False
-        return any(halt.symbol == finding.symbol for halt in self.state.records.active_halts())
+    def _resolve(self, finding: Difference | Order, look: Look, now: float) -> list[Action]:
+        """What a confirmed finding leads to in this round; nothing while something else must come first."""
+        action = self._becomes(finding, look, {WAITED: round(self.confirmations.age_s(_key(finding), now), 1)})
+        if isinstance(finding, Order):
+            return [action]
+        if action.row == "R6" and (unknown := self._forgotten_order(action.symbol)) is not None:
+            action = forgotten(action, unknown)
+        if self._stands(action):
+            self._wait(action, HALTED, action.reason)
+            return []
+        if (first := leftover_exits(self.state.book, action)) is not None:
+            self._wait(action, CONFIRMING, "our leftover exits must end first")
+            return [first]
+        if waiting := in_the_way(self.state.book, action):
+            self._wait(action, CONFIRMING, f"order {waiting[0].client_order_id} of ours must end first")
+            return []
+        if action.asks and (self.dry_run or not self.ask(action)):
+            self._wait(action, ASKED, f"{action.reason}; --orphans=ask leaves it to a person")
+            return []
+        return [action]
+
+    def _forgotten_order(self, symbol: str) -> Order | None:
+        """An order that opened what the books hold, and that the broker does not know any more by any id."""
+        for position in self.state.book.open_positions(symbol):
+            order = self.state.book.order(position.entry_order_id or "")
+            if order is None or order.broker_order_id is None:
+                continue
+            if self.gateway.order_by_id(order.broker_order_id) is None:
+                return order
+        return None
 
     def blocks(self) -> dict[str, str]:
         """Symbols in which books and broker differ and no evidence says why, with both sides' numbers."""
-        result = {}
-        for finding in self.pending:
-            if isinstance(finding, Difference):
-                result[finding.symbol] = f"books say {finding.ours}, the broker {finding.theirs}; being confirmed"
-            else:
-                result[finding.symbol] = f"order {finding.client_order_id} is not at the broker; being confirmed"
-        return result
+        return {q.action.symbol: _told(q) for q in (*self.standing, *self.pending)}
 
 
-def _name(finding: Difference | Order) -> str:
-    return finding.symbol if isinstance(finding, Difference) else finding.client_order_id
+def _is_known(difference: Difference, halts: Iterable[Halt]) -> bool:
+    """A difference that already halted its symbol with these numbers waits for a person, not for another round."""
+    numbers = difference.evidence
+    return any(halt.symbol == difference.symbol and numbers.items() <= dict(halt.evidence).items() for halt in halts)
+
+
+def _key(finding: Difference | Order) -> Difference | str:
+    return finding if isinstance(finding, Difference) else finding.client_order_id
+
+
+def _told(question: Question) -> str:
+    evidence = question.action.evidence
+    if question.action.row == "R14":
+        return f"order {evidence['client_order_id']} is not at the broker; {question.why}"
+    return f"books say {evidence['ours']}, the broker {evidence['broker']}; {question.why}"
+
+
+def open_questions(last: Round) -> Sequence[Question]:
+    return (*last.standing, *last.pending)

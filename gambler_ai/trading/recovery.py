@@ -6,7 +6,7 @@ recovery is just another crash: the second of two recoveries sends nothing and w
 
 import contextlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -17,17 +17,18 @@ from gambler_ai.domain import facts as kinds
 from gambler_ai.domain.fills import Fill
 from gambler_ai.domain.market import iso
 from gambler_ai.domain.money import text
-from gambler_ai.domain.reconciliation import Action
+from gambler_ai.domain.reconciliation import Action, kept_moving
 from gambler_ai.errors import BrokerUnreachable, RateLimited
 from gambler_ai.logs import get_logger
 from gambler_ai.trading.in_doubt import InDoubt
 from gambler_ai.trading.order_desk import OrderDesk, StopFlag
-from gambler_ai.trading.position_reconciler import PositionReconciler, Round
+from gambler_ai.trading.position_reconciler import PositionReconciler, Round, open_questions
 from gambler_ai.trading.state_manager import StateManager
 
 log = get_logger("recovery")
 
 MAX_ROUNDS = 3
+APART_S = 1.0
 READ_TRIES = 5
 
 
@@ -91,6 +92,7 @@ class Recovery:
                 self.in_doubt.settle()
         with self.steps.step("prove"):
             last = self._prove(last)
+            self._accept_recovered()
         if self.wait_for_confirmations and not self.reconciler.dry_run:
             with self.steps.step("confirm what nothing explains"):
                 last = self._confirm(last)
@@ -115,14 +117,32 @@ class Recovery:
         return done
 
     def _prove(self, last: Round) -> Round:
-        for _ in range(MAX_ROUNDS):
-            if self.stop.is_set() or self.reconciler.dry_run:
-                return last
+        rounds: list[Round] = []
+        while len(rounds) < MAX_ROUNDS and not self.stop.is_set() and not self.reconciler.dry_run:
+            if rounds:
+                self._nap(APART_S)
             last = self._round()
             if not last.changed and not last.plan.unsteady:
                 return last
-        log.warning("recovery.world_keeps_moving", rounds=MAX_ROUNDS)
+            rounds.append(last)
+        if len(rounds) == MAX_ROUNDS:
+            self._halt_what_moves(rounds)
         return last
+
+    def _halt_what_moves(self, rounds: list[Round]) -> None:
+        """Symbols in which every look found something new; their numbers cannot be trusted. The others trade on."""
+        for action in kept_moving([(one.plan, one.sight.look) for one in rounds], self.state.book):
+            log.warning("recovery.world_keeps_moving", symbol=action.symbol, rounds=len(rounds))
+            self.state.raise_halt(action)
+            self.applied.append(action)
+
+    def _accept_recovered(self) -> None:
+        """A person has said that the orders which these books did not know may stay (R11)."""
+        if not self.reconciler.policy.accept_recovered or self.reconciler.dry_run:
+            return
+        for halt in self.state.records.active_halts():
+            if halt.evidence.get("row") == "R11":
+                self.state.lift_halt(halt, "--accept-recovered")
 
     def _confirm(self, last: Round) -> Round:
         rules = self.reconciler.confirmations
@@ -145,7 +165,7 @@ class Recovery:
         """ "While you were down", as JSON data: what happened, what was repaired, what is still blocked."""
         account = last.sight.account
         return {
-            "ok": not last.pending and not self.in_doubt.has_work and not self.stop.is_set(),
+            "ok": not (last.is_open or self.in_doubt.has_work or self.stop.is_set()),
             "applied": [] if self.reconciler.dry_run else [action.as_json() for action in self.applied],
             "plan": [action.as_json() for action in (*self.applied, *_open_questions(last))],
             "requests": self.requests,
@@ -157,6 +177,7 @@ class Recovery:
                 "settled": self.settled,
                 "still_in_doubt": [order.client_order_id for order in self.in_doubt.orders()],
                 "blocked": self.reconciler.blocks(),
+                "matched": [action.as_json() for action in last.matched],
                 "equity": _amount_change(self.before.equity, account.equity),
                 "cash": _amount_change(self.before.cash, account.cash),
                 **extra,
@@ -187,11 +208,8 @@ def _fill_lines(action: Action) -> list[dict[str, str]]:
 
 
 def _open_questions(last: Round) -> list[Action]:
-    return [
-        Action("?", d.symbol, "confirm difference", "books and broker differ; no evidence says why yet", d.evidence)
-        for d in last.plan.differences
-        if d in last.pending
-    ]
+    """What was found and not done, with the reason why not."""
+    return [replace(q.action, action=f"{q.state}: {q.action.action}", reason=q.why) for q in open_questions(last)]
 
 
 def amounts_of(account: BrokerAccount) -> dict[str, str]:

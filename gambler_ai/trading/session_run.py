@@ -77,7 +77,13 @@ class SessionRun:
         self.parts.show_report(report)
         loop.start()
         self._drain(loop, early)
+        self._fail_fast(loop)
         return loop
+
+    def _fail_fast(self, loop: Loop) -> None:
+        """With `--fail-fast` a session does not even begin under a halt."""
+        if self.parts.rules.policy.fail_fast and loop.finished is None and loop.blocks.halted:
+            loop.finished = "a halt is active, and --fail-fast is set"
 
     def _choose(self, request: Request) -> Choice:
         """Settle every question of usage before a session row is written."""
@@ -121,7 +127,9 @@ class SessionRun:
             gateway=parts.gateway,
             clock=parts.clock,
             rules=LoopRules(
-                look_every_s=parts.rules.look_every_s, signal_ttl=timedelta(seconds=parts.rules.signal_ttl_s)
+                look_every_s=parts.rules.look_every_s,
+                signal_ttl=timedelta(seconds=parts.rules.signal_ttl_s),
+                fail_fast=parts.rules.policy.fail_fast,
             ),
             blocks=blocks,
             stop=self.house,

@@ -102,16 +102,20 @@ class StateManager:
 
     def raise_halt(self, action: Action) -> None:
         """A durable stop of new risk for the action's symbol, or for the whole account; for the account the
-        emergency-stop file is written first, so that it holds with the database down. Raised once per reason."""
+        emergency-stop file is written first, so that it holds with the database down. Raised once per reason. The
+        action's facts are written in the same transaction."""
         symbol = None if action.symbol == ACCOUNT else action.symbol
+        evidence = {"row": action.row, **action.evidence}
         if symbol is None:
-            self.stop_file.write(self.account_id, action.reason, self._clock.now(), action.evidence)
+            self.stop_file.write(self.account_id, action.reason, self._clock.now(), evidence)
         if self.is_halted(action):
+            if action.facts:
+                self.record(action.facts)
             return
-        payload = {"symbol": symbol, "reason": action.reason, "evidence": dict(action.evidence)}
+        payload = {"symbol": symbol, "reason": action.reason, "evidence": evidence}
         self._ledger.commit(
-            [note("halt.raised", payload, symbol=symbol)],
-            lambda seq: [self._writes.raise_halt(seq, symbol, action.reason, action.evidence, self._clock.now())],
+            [note("halt.raised", payload, symbol=symbol), *action.facts],
+            lambda seq: [self._writes.raise_halt(seq, symbol, action.reason, evidence, self._clock.now())],
         )
 
     def is_halted(self, action: Action) -> bool:
@@ -132,11 +136,15 @@ class StateManager:
         return self._ledger.settle_lost_commit()
 
     def lift_halt(self, halt: Halt, reason: str) -> None:
+        """With the emergency-stop file that was written for this very halt, last: a crash leaves the file, which stops
+        too."""
         payload = {"raised_seq": halt.raised_seq, "reason": reason}
         self._ledger.commit(
             [note("halt.lifted", payload, symbol=halt.symbol)],
             lambda _seq: [self._writes.lift_halt(halt.raised_seq, reason, self._clock.now())],
         )
+        if halt.symbol is None and self.stop_file.reason() == halt.reason:
+            self.stop_file.remove()
 
     def checkpoint(self, session_id: str | None, account: BrokerAccount) -> None:
         """Strategy state and the account's amounts, with one journal row."""

@@ -2,24 +2,23 @@
 
 from typing import Any
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gambler_ai.domain.book import Book, Draft
-from gambler_ai.domain.money import ZERO
 from gambler_ai.domain.orders import BrokerOrder, OrderStatus, Role
-from gambler_ai.domain.positions import EXTERNAL, Position, PositionStatus, net
+from gambler_ai.domain.policy import Policy
+from gambler_ai.domain.positions import EXTERNAL, Position, net
 from gambler_ai.domain.reconciliation import (
     Action,
-    Confirmations,
     Difference,
     Holding,
     Look,
     Plan,
-    may_be_resolved,
+    kept_moving,
+    matched,
     plan,
-    resolve_difference,
+    unreadable,
 )
 from gambler_ai.domain.sightings import absent
 from tests.builders import ACCOUNT, D, Flow, a_position, an_execution, an_id, an_order, at, commit, seen
@@ -35,7 +34,8 @@ def a_book(*held: Position, orders: Any = ()) -> Book:
 
 def a_look(*orders: BrokerOrder, steady: bool = True, missing: Any = (), executions: Any = None, **held: Any) -> Look:
     holdings = {symbol: Holding(D(qty), D(10)) for symbol, qty in held.items()}
-    return Look(at(60), orders, executions or {}, holdings, steady, frozenset(missing))
+    moving = frozenset() if steady else frozenset({"SPY"})
+    return Look(at(60), orders, executions or {}, holdings, frozenset(missing), moving)
 
 
 def the_action(found: Plan) -> Action:
@@ -68,7 +68,7 @@ def test_r4_executions_we_missed_are_booked_at_their_prices() -> None:
     assert [(p.owner, p.quantity, p.entry_price) for p in book.open_positions()] == [("alpha", 100, 11)]
 
 
-def test_r4_a_manual_trade_closes_our_shares_at_its_real_price() -> None:
+def test_r5_a_manual_trade_closes_our_shares_at_its_real_price() -> None:
     book = a_book(a_position(quantity=100))
     sale = seen(
         an_order(client_order_id="by-hand", side=WORKING.side.SELL), "filled", 100, broker_order_id="b7",
@@ -76,46 +76,18 @@ def test_r4_a_manual_trade_closes_our_shares_at_its_real_price() -> None:
     )  # fmt: skip
     look = a_look(sale, executions={"b7": [an_execution(100, 100, 12, "activity")]})
     action = the_action(plan(ACCOUNT, book, look))
-    assert (action.row, action.action) == ("R4", "book foreign fills")
+    assert (action.row, action.action) == ("R5", "book foreign fills")
+    assert (action.evidence["ours"], action.evidence["ours_after"], action.evidence["broker"]) == ("100", "0", "0")
     apply(book, action)
     (position,) = book.positions.values()
     assert (position.status, position.exit_price, position.exit_reason) == ("closed", 12, "closed by hand")
-
-
-def test_r10_unexplained_shares_are_imported_as_external() -> None:
-    book, look = a_book(), a_look(SPY="-7.5")
-    (difference,) = plan(ACCOUNT, book, look).differences
-    action = resolve_difference(ACCOUNT, book, difference, look, {})
-    assert (action.row, action.halts) == ("R10", False)
-    (position,) = apply(book, action).open_positions()
-    assert (position.owner, position.quantity, position.direction) == (EXTERNAL, D("-7.5"), "short")
-    assert plan(ACCOUNT, book, look).is_empty
-
-
-def test_r6_shares_the_broker_does_not_have_are_closed_without_a_price() -> None:
-    book, look = a_book(a_position(), a_position(owner="beta", quantity=5, position_id="SPY-2")), a_look()
-    (difference,) = plan(ACCOUNT, book, look).differences
-    action = resolve_difference(ACCOUNT, book, difference, look, {})
-    assert action.row == "R6"
-    closed = apply(book, action).positions.values()
-    assert [(p.status, p.exit_price, p.pnl) for p in closed] == [(PositionStatus.CLOSED, None, None)] * 2
-    assert plan(ACCOUNT, book, look).is_empty
-
-
-@pytest.mark.parametrize(("theirs", "row"), [(60, "R7"), (140, "R7"), (-100, "R8")])
-def test_r7_and_r8_two_sides_that_differ_halt_the_symbol_and_change_no_book(theirs: int, row: str) -> None:
-    book, look = a_book(a_position()), a_look(SPY=theirs)
-    (difference,) = plan(ACCOUNT, book, look).differences
-    action = resolve_difference(ACCOUNT, book, difference, look, {"seen for seconds": 21})
-    assert (action.row, action.halts, action.facts) == (row, True, ())
-    assert action.as_json()["evidence"] == {"ours": "100", "broker": str(theirs), "seen for seconds": 21}
 
 
 def test_r11_an_order_with_an_id_of_ours_that_we_do_not_know_is_adopted() -> None:
     book = a_book()
     stray = seen(an_order(client_order_id=an_id("lost", Role.EXIT, "beta")), "new")
     action = the_action(plan(ACCOUNT, book, a_look(stray)))
-    assert (action.row, action.action) == ("R11", "adopt order")
+    assert (action.row, action.action, action.halts) == ("R11", "adopt order", True)
     (order,) = apply(book, action).attention()
     assert (order.role, order.owner, order.status) == (Role.EXIT, "beta", OrderStatus.WORKING)
 
@@ -193,34 +165,53 @@ def map_shown(flow: Flow) -> list[BrokerOrder]:
     return [one.shown() for one in flow.orders]
 
 
-@pytest.mark.parametrize(
-    ("status", "free"),
-    [("PLANNED", False), ("SENDING", False), ("IN_DOUBT", False), ("WORKING", False), ("FILLED", True)],
-)
-def test_books_change_without_a_fill_only_when_no_order_of_ours_is_alive(status: str, free: bool) -> None:
-    book = a_book(orders=[an_order(status=OrderStatus(status))])
-    assert may_be_resolved(book, "SPY") is free
-    assert may_be_resolved(book, "IBM")
+def test_r2_symbols_that_agree_are_told_with_both_average_prices() -> None:
+    book, look = a_book(a_position(), a_position("IBM", quantity=5)), a_look(SPY=100, IBM=6)
+    (action,) = matched(book, look)
+    assert (action.row, action.symbol) == ("R2", "SPY")
+    assert (action.evidence["our_average"], action.evidence["broker_average"]) == ("10", "10")
 
 
-def test_a_finding_is_believed_after_enough_rounds_and_enough_time() -> None:
-    seen_twice = Confirmations(rounds=3, span_s=20)
-    finding = Difference("SPY", D(1), ZERO)
-    assert [seen_twice.record([finding], second) for second in (0, 10, 19, 20)] == [[], [], [], [finding]]
-    assert seen_twice.age_s(finding, 25) == 25
+def test_r12_with_foreign_cancel_every_open_order_of_others_is_cancelled_until_the_broker_has_taken_it() -> None:
+    stray = seen(an_order(client_order_id="by-hand"), "new")
+    book = a_book()
+    recorded, cancelled = plan(ACCOUNT, book, a_look(stray), Policy(foreign="cancel")).actions
+    assert (recorded.action, cancelled.action, cancelled.cancels) == (
+        "record foreign order",
+        "cancel foreign order",
+        ("by-hand",),
+    )
+    apply(book, recorded)
+    again = plan(ACCOUNT, book, a_look(stray), Policy(foreign="cancel"))
+    assert [a.cancels for a in again.actions] == [("by-hand",)]
+    ending = seen(an_order(client_order_id="by-hand"), "pending_cancel", updated_at=at(9))
+    assert [a.cancels for a in plan(ACCOUNT, book, a_look(ending), Policy(foreign="cancel")).actions] == [()]
 
 
-def test_time_alone_confirms_nothing() -> None:
-    few = Confirmations(rounds=3, span_s=20)
-    assert [few.record(["f"], second) for second in (0, 100)] == [[], []]
-    assert few.record(["f"], 101) == ["f"]
+def test_r15_what_could_not_be_read_concludes_nothing() -> None:
+    action = unreadable(ValueError("half a page"))
+    assert (action.row, action.facts, action.halts, action.evidence["error"]) == ("R15", (), False, "half a page")
 
 
-def test_a_finding_that_goes_away_or_changes_starts_again() -> None:
-    counting = Confirmations(rounds=2, span_s=0)
-    counting.record([Difference("SPY", D(1), ZERO)], 0)
-    counting.record([], 1)
-    assert counting.pending == []
-    assert counting.record([Difference("SPY", D(1), ZERO)], 2) == []
-    assert counting.record([Difference("SPY", D(2), ZERO)], 3) == []
-    assert counting.age_s("never seen", 9) == 0
+def test_the_same_situation_gives_the_same_plan_with_the_same_ids() -> None:
+    book = a_book(a_position(quantity=50), orders=[WORKING])
+    filled = seen(WORKING, "filled", 100, filled_avg_price=D(11), updated_at=at(9))
+    first, second = (plan(ACCOUNT, book, a_look(filled, SPY=150)).actions for _ in range(2))
+    assert first == second
+    assert [a.id for a in first] == [a.id for a in second]
+    more = plan(ACCOUNT, book, a_look(seen(WORKING, "partially_filled", 40, filled_avg_price=D(11)), SPY=90)).actions
+    assert first[0].id != more[0].id
+
+
+def test_a_symbol_that_moves_in_every_look_is_halted_with_its_triggers_and_both_sides() -> None:
+    book = a_book(a_position())
+    stray = [seen(an_order(client_order_id=f"by-hand-{n}", symbol="IBM"), "new") for n in range(3)]
+    rounds = []
+    for one in stray:
+        look = a_look(one, steady=False, SPY=90)
+        rounds.append((plan(ACCOUNT, book, look), look))
+    halts = kept_moving(rounds, book)
+    assert [(a.symbol, a.halts) for a in halts] == [("IBM", True), ("SPY", True)]
+    assert [t["order"] for t in halts[0].evidence["triggers"]] == ["by-hand-0", "by-hand-1", "by-hand-2"]
+    assert (halts[1].evidence["ours"], halts[1].evidence["broker"]) == ("100", "90")
+    assert kept_moving([rounds[0], (plan(ACCOUNT, book, a_look(SPY=100)), a_look(SPY=100))], book) == []

@@ -1,6 +1,8 @@
 """The trading house on a simulated clock with its order desk in hand, and a broker that can be made to fail."""
 
+import contextlib
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -13,12 +15,15 @@ from gambler_ai.broker.alpaca_rest import Reply
 from gambler_ai.broker.direct import DirectGateway
 from gambler_ai.clock import SimulatedClock
 from gambler_ai.domain.orders import Order, Role, Side, Wish, client_order_id
+from gambler_ai.domain.policy import Policy
 from gambler_ai.domain.sessions import Session, SessionStatus
 from gambler_ai.errors import BrokerUnreachable
 from gambler_ai.paper_exchange.exchange import Exchange
 from gambler_ai.paper_exchange.markets import open_market
 from gambler_ai.storage.database import Database
 from gambler_ai.storage.lease import Holder
+from gambler_ai.storage.records import find_account
+from gambler_ai.storage.verify import verify
 from gambler_ai.trading.house import House, Parts, Rules
 from gambler_ai.trading.messages import Inbox
 from gambler_ai.trading.order_desk import Blocked
@@ -37,11 +42,13 @@ NO_ORDER = Reply(404, json.dumps({"code": 40410000, "message": "order not found"
 
 @dataclass
 class Weather:
-    """What happens to requests: the next POSTs by name, and answers put in the place of the exchange's."""
+    """What happens to requests: the next POSTs by name, and answers put in the place of the exchange's. `then` happens
+    after each look's positions were read."""
 
     posts: list[str | Reply | tuple[int, dict[str, Any]]] = field(default_factory=list)
     answers: dict[str, str | Reply] = field(default_factory=dict)
     sent: list[str] = field(default_factory=list)
+    then: list[Callable[[], Any]] = field(default_factory=list)
 
     def before(self, method: str, path: str) -> Reply | None:
         if path in self.answers:
@@ -63,6 +70,8 @@ class Weather:
         return None
 
     def after(self, method: str, path: str, answer: Reply) -> Reply:
+        if method == "GET" and path == "/v2/positions" and self.then:
+            self.then.pop(0)()
         if method != "GET" and self.posts and self.posts.pop(0) == "lost after":
             raise ConnectionResetError("on the way back")
         return answer
@@ -91,6 +100,7 @@ class Rig:
             folder / "exchange.db", market, self.clock.now(), seed=1, wall=self.clock.wall, partial_fill_rate=Decimal(0)
         )
         self.weather = Weather()
+        self.policy = Policy()
         self.house: House | None = None
         self.open()
 
@@ -105,7 +115,7 @@ class Rig:
             label="default",
             endpoint="direct",
             data_dir=self.folder,
-            rules=Rules(settle_s=4, confirm_span_s=6, look_every_s=3600),
+            rules=Rules(settle_s=4, confirm_span_s=6, look_every_s=3600, policy=self.policy),
             default_symbols=("AAA",),
             chance=Random(1),
             holder=Holder("rig", "", 1, "", "0"),
@@ -215,6 +225,30 @@ class Rig:
         for symbol in ("AAA", "BBB"):
             row = next((row for row in rows if row["symbol"] == symbol), None)
             self.weather.answers[f"/v2/positions/{symbol}"] = json.dumps(row) if row else NO_POSITION
+
+    def the_broker_forgot(self, order: Order) -> None:
+        """From now on this order is known by no path, as after a reset of the account."""
+        self.weather.answers["/v2/orders"] = "[]"
+        self.weather.answers[f"/v2/orders/{order.broker_order_id}"] = NO_ORDER
+        self.weather.answers["/v2/orders:by_client_order_id"] = NO_ORDER
+
+    def lose_the_database(self) -> None:
+        """Go on with an empty one, whose account is bound now."""
+        self.close()
+        if self.database_url.startswith("sqlite"):
+            for file in self.folder.glob("gambler.db*"):
+                file.unlink()
+        else:
+            with contextlib.closing(Database(self.database_url)) as database, database.connect() as connection:
+                connection.exec_driver_sql("DROP SCHEMA public CASCADE")
+                connection.exec_driver_sql("CREATE SCHEMA public")
+        self.open()
+
+    def prove_the_chain(self) -> None:
+        """The journal is unbroken, and the tables follow from it."""
+        account = find_account(self.parts.database, "default")
+        assert account is not None
+        assert verify(self.parts.database, account).ok
 
     def the_broker_tells_of(self, order: dict[str, Any], *executions: tuple[str, str, str], at: datetime) -> None:
         """From now on the account's activities are these executions (cumulative, shares, price) of one order."""

@@ -72,7 +72,7 @@ def test_unhalt_lifts_every_halt_and_removes_the_emergency_stop_file(rig: Rig, m
     halted_by_a_limit(rig, monkeypatch)
     rig.close()
     code, report = unhalt(rig.opened_anew(), None, "looked into it")
-    assert (code, len(report["lifted"]), report["kept"]) == (EXIT_DONE, 2, [])
+    assert (code, len(report["lifted"]), report["kept"]) == (EXIT_DONE, 1, [])
     assert not stop_file(rig).exists()
     rig.restart()
     assert isinstance(rig.place(BUY, key="later"), Order)

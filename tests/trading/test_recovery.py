@@ -117,6 +117,7 @@ def test_a_foreign_order_is_recorded_and_blocks_new_risk_in_its_symbol(rig: Rig)
 def test_an_order_of_our_form_that_these_books_do_not_know_blocks_its_symbol(rig: Rig) -> None:
     rig.by_hand(client_order_id="g1-e-beta-" + "a" * 20, type="limit", limit_price="50")
     rig.recovery.run()
+    rig.blocks.refresh()
     assert "AAA" in rig.blocks.all()
     assert [action.row for action in rig.recovery.applied] == ["R11"]
 

@@ -1,0 +1,130 @@
+"""Commands that work on an account without a strategy, and the switches of recovery."""
+
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import click
+
+from gambler_ai.cli_reading import JSON, answer_with, settings_now
+
+_POLICY = (
+    click.option("--orphans", metavar="WHAT", help="Shares only the books have: close, halt or ask. [close]"),
+    click.option("--mismatch", metavar="WHAT", help="Quantities nobody explains: halt, adopt or stop-all. [halt]"),
+    click.option(
+        "--externals",
+        metavar="WHAT",
+        help="Shares only the broker has: import, claim=STRATEGY, ignore or halt. [import]",
+    ),
+    click.option("--foreign", metavar="WHAT", help="Open orders of others: respect, cancel or ignore. [respect]"),
+    click.option("--qty-tolerance", metavar="SHARES", help="Book a difference up to this, at most 0.001. [0]"),
+    click.option("--strict", is_flag=True, help="One unexplained mismatch halts the whole account."),
+    click.option("--fail-fast", is_flag=True, help="A halt ends the session with 3 at once."),
+    click.option("--accept-recovered", is_flag=True, help="Lift the halt for orders of ours the books did not know."),
+)
+
+
+def policy_options(command: Callable[..., None]) -> Callable[..., None]:
+    for option in reversed(_POLICY):
+        command = option(command)
+    return command
+
+
+@dataclass(frozen=True, slots=True)
+class Switches:
+    """Flags that override settings, as text, and the one that is never a setting."""
+
+    settings: Mapping[str, str | None]
+    accept_recovered: bool = False
+
+
+def switches_of(policy: Mapping[str, Any]) -> Switches:
+    told = {name: ("yes" if value else None) if isinstance(value, bool) else value for name, value in policy.items()}
+    return Switches(told, told.pop("accept_recovered") is not None)
+
+
+def parts_of(
+    shutdown: Any,
+    create: bool,
+    switches: Switches,
+    announce: Any,
+    show_report: Any = lambda _report: None,
+) -> Any:
+    """What a run is made of. Raises UsageError for a setting or flag that is wrong."""
+    from gambler_ai.logs import configure
+    from gambler_ai.wiring import build
+
+    settings = settings_now(switches.settings)
+    configure(settings.log_level)
+    parts = build(settings, shutdown, announce, show_report, accept_recovered=switches.accept_recovered)
+    parts.create_tables = parts.create_tables or create
+    return parts
+
+
+def ended(shutdown: Any, code: int) -> int:
+    from gambler_ai.trading.shutdown import EXIT_DIRTY
+
+    return EXIT_DIRTY if shutdown.aborted else code
+
+
+@click.command()
+@click.option("--dry-run", is_flag=True, help="Change nothing, neither here nor at the broker.")
+@click.option("--init-db", "create", is_flag=True, help="Create or upgrade the tables first.")
+@policy_options
+@JSON
+def reconcile(dry_run: bool, create: bool, as_json: bool, **policy: Any) -> None:
+    """Compare books and broker, repair what evidence explains, and print the plan with its reasons."""
+    reconciled(_installed(), create, dry_run, as_json, switches_of(policy))
+
+
+def reconciled(shutdown: Any, create: bool, dry_run: bool, as_json: bool, switches: Switches) -> None:
+    """`gambler reconcile`, and `gambler run --reconcile-only`; ends the process with its exit code."""
+    from gambler_ai.face import plan_table
+
+    code, report = _maintain(shutdown, create, switches, lambda room, house: room.reconcile(house, dry_run=dry_run))
+    answer_with(report, as_json, lambda: plan_table(report, dry_run=dry_run))
+    sys.exit(ended(shutdown, code))
+
+
+@click.command()
+@click.argument("symbol", required=False)
+@click.option("--reason", required=True, help="Why it may be lifted; written to the journal.")
+@JSON
+def unhalt(symbol: str | None, reason: str, as_json: bool) -> None:
+    """Lift a halt, of SYMBOL or all, after looking again; what still differs stays halted (exit 3)."""
+    from gambler_ai.face import print_lifted
+
+    shutdown = _installed()
+    name = symbol.upper() if symbol else None
+    code, answer = _maintain(shutdown, False, Switches({}), lambda room, house: room.unhalt(house, name, reason))
+    answer_with(answer, as_json, lambda: print_lifted(answer))
+    sys.exit(ended(shutdown, code))
+
+
+def _installed() -> Any:
+    from gambler_ai.trading.shutdown import Shutdown
+
+    shutdown = Shutdown()
+    shutdown.install()
+    return shutdown
+
+
+def _maintain(
+    shutdown: Any, create: bool, switches: Switches, work: Callable[[Any, Any], tuple[int, Any]]
+) -> tuple[int, Any]:
+    """Maintenance in an opened house; a signal before anything was done ends it cleanly."""
+    from gambler_ai.face import ask_a_person, progress_line
+    from gambler_ai.trading import maintenance
+    from gambler_ai.trading.house import House
+    from gambler_ai.trading.opening import StoppedEarly
+
+    parts = parts_of(shutdown, create, switches, progress_line)
+    parts.ask = ask_a_person
+    try:
+        return work(maintenance, House(parts))
+    except StoppedEarly:
+        sys.exit(0)
+
+
+COMMANDS = (reconcile, unhalt)
