@@ -23,6 +23,8 @@ FLOATS = {
     "paper_exchange/sockets.py: float('inf')": "seconds",
     "paper_exchange/lab.py: float(fields['advance_s'])": "seconds",
     # Alpaca's market data are JSON numbers on the wire; they are made of exact amounts here and nowhere else
+    "paper_exchange/wire.py: float(band[0])": "market data on the wire",
+    "paper_exchange/wire.py: float(band[1])": "market data on the wire",
     "paper_exchange/wire.py: float(bar.open)": "market data on the wire",
     "paper_exchange/wire.py: float(bar.high)": "market data on the wire",
     "paper_exchange/wire.py: float(bar.low)": "market data on the wire",

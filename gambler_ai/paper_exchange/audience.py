@@ -3,21 +3,35 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from gambler_ai.paper_exchange.market import Bar, Market, Quote
 
 Frame = dict[str, Any]
 
 
+class Status(NamedTuple):
+    """Trading of a symbol is halted, paused or resumed, with the tape's codes; `band` are the prices of a pause."""
+
+    symbol: str
+    at: datetime
+    code: str
+    message: str
+    reason: str
+    reason_message: str
+    band: tuple[Decimal, Decimal] | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class MarketEvent:
-    """What the market showed at one moment: bars that became complete, and the quotes in force since."""
+    """What the market showed at one moment: bars that became complete, the quotes in force since, or a status."""
 
     at: datetime
     bars: list[Bar]
     quotes: list[Quote]
+    status: Status | None = None
 
 
 class Audience:
@@ -66,6 +80,12 @@ class Audience:
         for callback, symbols in self._watchers:
             if symbols is None or quote.symbol in symbols:
                 self._outbox.append(partial(callback, MarketEvent(quote.at, [], [quote])))
+
+    def show_status(self, status: Status) -> None:
+        """Note a halt or its end."""
+        for callback, symbols in self._watchers:
+            if symbols is None or status.symbol in symbols:
+                self._outbox.append(partial(callback, MarketEvent(status.at, [], [], status)))
 
     def flush(self) -> None:
         """Tell everything, in order; also what is added meanwhile."""

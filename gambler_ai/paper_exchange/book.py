@@ -245,10 +245,13 @@ class Book:
 
     def legs(self, order: Order) -> list[Order] | None:
         """What is listed under the head of a group: the latest order of each role; None for other orders."""
-        if not order.group or order.is_leg or order.status == "replaced":
+        if not order.group or order.is_leg or self._role_passed_on(order):
             return None
         latest = {one.role: one for one in self.groups[order.group] if one.is_leg}
         return list(latest.values())
+
+    def _role_passed_on(self, order: Order) -> bool:
+        return order.status == "replaced" and self.by_id[order.replaced_by or ""].role == order.role
 
 
 _Key = TypeVar("_Key")

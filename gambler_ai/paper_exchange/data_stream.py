@@ -13,7 +13,7 @@ import msgpack
 from starlette.websockets import WebSocket
 
 from gambler_ai.paper_exchange import ticks, wire
-from gambler_ai.paper_exchange.audience import MarketEvent
+from gambler_ai.paper_exchange.audience import MarketEvent, Status
 from gambler_ai.paper_exchange.exchange import Exchange
 from gambler_ai.paper_exchange.faults import Faults
 from gambler_ai.paper_exchange.gate import Gate
@@ -24,8 +24,7 @@ from gambler_ai.paper_exchange.streams import read
 from gambler_ai.paper_exchange.ticks import Trade
 from gambler_ai.paper_exchange.timeframes import day_so_far
 
-_SERVED = ("trades", "quotes", "bars", "updatedBars", "dailyBars")
-_ANSWERED = (*_SERVED, "statuses", "lulds")
+_SERVED = ("trades", "quotes", "bars", "updatedBars", "dailyBars", "statuses", "lulds")
 _ELSEWHERE = ("orderbooks", "news")
 _EVERY = "*"
 _ERRORS = {
@@ -41,7 +40,7 @@ _ERRORS = {
     410: "invalid subscribe action for this feed",
     411: "insufficient scope",
 }
-_EVENTS = {"b": "bar", "u": "bar", "d": "bar", "q": "quote", "t": "trade"}
+_EVENTS = {"b": "bar", "u": "bar", "d": "bar", "q": "quote", "t": "trade", "s": "status", "l": "luld"}
 _SLOW = [{"T": "error", "code": 407, "msg": _ERRORS[407]}]
 
 
@@ -56,7 +55,7 @@ class MarketData:
         self._packed = "msgpack" in socket.headers.get("content-type", "")
         self._channel = Channel(socket, faults, self._encode, _SLOW)
         self._account: str | None = None
-        self._wanted: dict[str, set[str]] = {kind: set() for kind in _ANSWERED}
+        self._wanted: dict[str, set[str]] = {kind: set() for kind in _SERVED}
         self._stop: Callable[[], None] | None = None
         self._paced = False
 
@@ -114,7 +113,7 @@ class MarketData:
             self._control({"T": "success", "msg": "authenticated"})
 
     def _subscribe(self, message: dict[str, Any], more: bool) -> None:
-        named = {kind: message[kind] for kind in _ANSWERED if isinstance(message.get(kind), list)}
+        named = {kind: message[kind] for kind in _SERVED if isinstance(message.get(kind), list)}
         if not any(named.values()):
             self._error(400)
             return
@@ -154,7 +153,7 @@ class MarketData:
             for one in event.quotes
             if self._wants("quotes", one.symbol)
         ]
-        items += [self._bar("b", bar) for bar in bars] + self._other_bars(event)
+        items += [self._bar("b", bar) for bar in bars] + self._other_bars(event) + self._statuses(event.status)
         if not items:
             return
         lead = bars[0].symbol if bars else items[-1]["S"]
@@ -169,6 +168,16 @@ class MarketData:
             if self._wants("trades", quote.symbol):
                 bar = barred.get(quote.symbol)
                 yield from ticks.trades(bar) if bar else [Trade(quote.symbol, quote.at, quote.last, 100)]
+
+    def _statuses(self, told: Status | None) -> list[dict[str, Any]]:
+        if told is None:
+            return []
+        items = []
+        if self._wants("statuses", told.symbol):
+            items.append(self._item("s", told.symbol, wire.status(told), told.at))
+        if told.band and self._wants("lulds", told.symbol):
+            items.append(self._item("l", told.symbol, wire.luld(told, told.band), told.at))
+        return items
 
     def _other_bars(self, event: MarketEvent) -> list[dict[str, Any]]:
         venue = self._exchange.venue

@@ -14,7 +14,7 @@ from typing import Any
 from gambler_ai.errors import UsageError
 from gambler_ai.paper_exchange import api, wire
 from gambler_ai.paper_exchange.api import Answer
-from gambler_ai.paper_exchange.audience import Audience, Frame, MarketEvent
+from gambler_ai.paper_exchange.audience import Audience, Frame, MarketEvent, Status
 from gambler_ai.paper_exchange.calendar import nyse
 from gambler_ai.paper_exchange.ids import Ids
 from gambler_ai.paper_exchange.keyring import Keyring
@@ -204,6 +204,12 @@ class Exchange:
         venue.lab_quotes[quote.symbol] = quote
         self._audience.show_quote(quote)
         venue.quotes_moved({quote.symbol})
+        self.commit()
+
+    def show_status(self, status: Status) -> None:
+        """A halt or its end is told; after an end the orders that rested are evaluated."""
+        self._audience.show_status(status)
+        self.venue.quotes_moved({status.symbol})
         self.commit()
 
     # -- what is stored ----------------------------------------------------------------------------

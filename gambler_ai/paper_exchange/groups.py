@@ -53,7 +53,7 @@ def stop_fires(venue: Floor, order: Order) -> Order:
             order.triggered = False
             venue.fill(sibling, sibling.remaining or ZERO, sibling.limit_price)
         else:
-            venue.end(sibling, venue.switches.oco_loser_status, alone=True)
+            _take_off(venue, sibling, order)
     if order.status != "held":
         return order
     if venue.switches.stop_fires_as_new_order:
@@ -61,6 +61,15 @@ def stop_fires(venue: Floor, order: Order) -> Order:
     order.status, order.held_qty = "new", order.qty or ZERO
     venue.changed(order)
     return order
+
+
+def _take_off(venue: Floor, profit: Order, stop: Order) -> None:
+    """The profit leg gives way; called replaced, it names the stop that took its place, and is named by it."""
+    status = venue.switches.oco_loser_status
+    if status == "replaced":
+        profit.replaced_by = stop.id
+        stop.replaces = stop.replaces or profit.id
+    venue.end(profit, status, alone=True)
 
 
 def ended(venue: Floor, order: Order) -> None:

@@ -42,6 +42,7 @@ class Lab:
             ("POST", "account"): self._account,
             ("GET", "switches"): lambda fields: lab_trading.set_switches(exchange, {}),
             ("POST", "switches"): lambda fields: lab_trading.set_switches(exchange, fields),
+            ("POST", "halt"): lambda fields: lab_trading.halt(exchange, fields),
             ("POST", "corporate-action"): lambda fields: lab_trading.corporate_action(exchange, fields),
             ("GET", "faults"): lambda fields: [rule.describe() for rule in self._faults.rules],
             ("POST", "faults"): self._add_fault,

@@ -49,6 +49,7 @@ class Switches:
     activity_ids: str = "midnight"  # 3.5: what time the id of a non-trade activity carries
     wash_trade_status: int = 403  # 4.3: 422 in reports of 2024
     no_change_status: int = 422  # 5.4: 403 in one report
+    halted: str = ""  # 11: symbols whose trading is halted: their orders rest
     inactive: str = ""  # 7: symbols that cannot be traded
     not_fractionable: str = ""  # 7
     not_shortable: str = ""  # 7

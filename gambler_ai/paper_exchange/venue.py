@@ -276,7 +276,9 @@ class Venue:
             self.end(order, self.switches.auction_unfilled)
 
     def _fresh_quote(self, symbol: str, session: Session) -> Quote | None:
-        """The quote, if it is of this session's day: yesterday's prices fill nothing today."""
+        """The quote, if it is of this session's day: yesterday's prices fill nothing today. None in a halt."""
+        if self.switches.halted and self.switches.names("halted", symbol):
+            return None
         quote = self.quote(symbol)
         return quote if quote and new_york_day(quote.at) == session.day else None
 

@@ -12,6 +12,7 @@ from pydantic_core import to_json
 
 from gambler_ai.paper_exchange.account import Account, Balances, Position
 from gambler_ai.paper_exchange.assets import Asset, asset
+from gambler_ai.paper_exchange.audience import Status
 from gambler_ai.paper_exchange.book import ZERO, Activity, Execution, Order
 from gambler_ai.paper_exchange.calendar import NEW_YORK, Session, Sessions, new_york_day
 from gambler_ai.paper_exchange.market import Bar, Quote
@@ -306,6 +307,17 @@ def quote(quote: Quote) -> dict[str, Any]:
         "c": ["R"],
         "z": "C",
     }
+
+
+def status(told: Status) -> dict[str, Any]:
+    """Section 11: a halt, a pause, a resumption."""
+    words = {"sc": told.code, "sm": told.message, "rc": told.reason, "rm": told.reason_message}
+    return {**words, "t": stamp(told.at), "z": "C"}
+
+
+def luld(told: Status, band: tuple[Decimal, Decimal]) -> dict[str, Any]:
+    """Section 11: the limits a price may not leave."""
+    return {"u": float(band[1]), "d": float(band[0]), "i": "B", "t": stamp(told.at), "z": "C"}
 
 
 def trade(quote: Quote) -> dict[str, Any]:

@@ -205,7 +205,8 @@ class Flow:
             if order["status"] in TERMINAL:
                 self.ended.add(order["id"])
             if order["status"] == "replaced" and order["replaced_by"]:
-                assert self.desk.exchange.venue.book.by_id[order["replaced_by"]].replaces == order["id"]
+                successor = self.desk.exchange.venue.book.by_id[order["replaced_by"]]
+                assert successor.replaces == order["id"] or successor.role == "stop_loss"
             if order["replaces"]:
                 assert order["replaces"] in self.desk.exchange.venue.book.by_id
         self.heard = len(frames)

@@ -10,8 +10,10 @@ import pytest
 import requests
 
 from gambler_ai.errors import UsageError
+from gambler_ai.paper_exchange import lab_trading
 from gambler_ai.paper_exchange.faults import Faults
 from gambler_ai.paper_exchange.limits import Limits
+from gambler_ai.paper_exchange.refusal import Refused
 from gambler_ai.paper_exchange.switches import Switches
 
 from .rig import TOKEN, Desk, Server, eventually
@@ -165,6 +167,23 @@ def test_a_split_by_the_lab(server: Server) -> None:
     assert status(server, order)[0] == "canceled"
     assert refused(server, "corporate-action", {"type": "merger", "symbol": "AAA"}) == 422
     assert refused(server, "corporate-action", {"type": "split", "symbol": "NOPE", "ratio": "2"}) == 422
+
+
+def test_orders_of_a_halted_symbol_rest_until_it_trades_again(desk: Desk) -> None:
+    lab_trading.halt(desk.exchange, {"symbol": "AAA"})
+    resting, other = desk.order(), desk.order(symbol="BBB")
+    assert desk.status(desk.order(time_in_force="ioc")) == "canceled"
+    desk.pass_time(minutes=2)
+    assert (desk.status(resting), desk.status(other)) == ("new", "filled")
+    lab_trading.halt(desk.exchange, {"symbol": "AAA", "halted": False})
+    assert desk.status(resting) == "filled"
+
+
+@pytest.mark.parametrize("wrong", [{"symbol": "NOPE"}, {"halted": "maybe"}, {"reason": "X"}])
+def test_a_halt_without_sense_is_refused(desk: Desk, wrong: dict[str, Any]) -> None:
+    with pytest.raises(Refused):
+        lab_trading.halt(desk.exchange, {"symbol": "AAA", **wrong})
+    assert desk.exchange.venue.switches.halted == ""
 
 
 def test_a_delisted_asset_cannot_be_traded(server: Server) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import msgpack
 import pytest
+from alpaca.data.models import TradingStatus
 from websockets.exceptions import ConnectionClosed
 
 from ..paper_exchange.rig import Server
@@ -204,6 +205,33 @@ def test_405_for_too_many_symbols_and_the_old_set_stays(start_server: Start) -> 
         assert one.ask({"action": "subscribe", "trades": ["BBB", "CCC"]}) == error(405, "symbol limit exceeded")
         [answer] = one.ask({"action": "subscribe", "trades": ["BBB"]})
         assert (answer["quotes"], answer["trades"]) == (["AAA"], ["BBB"])
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_halt_and_its_end_are_told(start_server: Start, packed: bool) -> None:
+    """Section 11, frame `s`: status code and message, reason code and message, tape; alpaca-py's model takes it."""
+    server = start_server()
+    with data(server, packed=packed, statuses=["AAA"]) as one:
+        server.lab("POST", "halt", {"symbol": "BBB"})
+        server.lab("POST", "halt", {"symbol": "AAA"})
+        [halted] = one.hear()
+        assert halted.keys() == {"T", "S", "sc", "sm", "rc", "rm", "t", "z"}
+        assert (halted["T"], halted["S"], halted["sc"], halted["rc"]) == ("s", "AAA", "H", "T12")
+        model = TradingStatus("AAA", halted)
+        assert (model.status_code, model.status_message, model.tape) == ("H", "Trading Halt", "C")
+        assert server.lab("POST", "halt", {"symbol": "AAA", "halted": False}) == {"halted": "BBB"}
+        assert [(item["sc"], item["sm"]) for item in one.hear()] == [("T", "Trading Resumption")]
+
+
+def test_a_volatility_pause_tells_its_band(start_server: Start) -> None:
+    """Section 11, frame `l`: upper and lower limit; the pause itself is a status."""
+    server = start_server()
+    with data(server, lulds=["*"], statuses=["*"]) as one:
+        server.lab("POST", "halt", {"symbol": "AAA", "reason": "LUDP"})
+        paused, band = one.hear()
+        assert (paused["sc"], paused["sm"]) == ("P", "Volatility Trading Pause")
+        assert band.pop("t")
+        assert band == {"T": "l", "S": "AAA", "u": 105.0, "d": 95.0, "i": "B", "z": "C"}
 
 
 def test_406_for_a_second_connection(start_server: Start) -> None:

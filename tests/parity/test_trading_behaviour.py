@@ -173,6 +173,28 @@ def test_prices_of_bracket_legs_can_be_replaced(desk: Desk, leg: int) -> None:
     assert str(new.id) in {one["id"] for one in nested["legs"]}
 
 
+@pytest.mark.parametrize("fires_as_new", ["false", "true"])
+@pytest.mark.parametrize("kind", ["bracket", "oco"])
+def test_a_profit_leg_called_replaced_leads_to_what_filled(desk: Desk, kind: str, fires_as_new: str) -> None:
+    """5.3, quirk 35, 16: the take-profit shows as `replaced`; every id of the chain resolves, the last one filled."""
+    desk.exchange.venue.switches.set({"oco_loser_status": "replaced", "stop_fires_as_new_order": fires_as_new})
+    if kind == "bracket":
+        head, profit, _ = bracket(desk)
+    else:
+        desk.order()
+        head = profit = desk.order(**{**BRACKET, "side": "sell", "order_class": "oco", "type": "limit"})
+    desk.price("94.9", "95", "94.9")
+    chain = [desk.get(f"/v2/orders/{profit}")]
+    while chain[-1]["replaced_by"]:
+        chain.append(desk.get(f"/v2/orders/{chain[-1]['replaced_by']}"))
+        assert chain[-1]["replaces"] == chain[-2]["id"]
+    assert [one["status"] for one in chain] == ["replaced"] * (len(chain) - 1) + ["filled"]
+    assert len(chain) == (3 if fires_as_new == "true" else 2)
+    nested = desk.get("/v2/orders", status="all", nested="true")
+    shown = {one["id"] for order in nested for one in (order, *(order["legs"] or ()))}
+    assert {head, chain[-1]["id"]} <= shown
+
+
 # -- replace and cancel (5.4, 5.5) ---------------------------------------------------------------------
 
 
