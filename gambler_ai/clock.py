@@ -5,6 +5,7 @@ time in tables; *wall and monotonic time* measure leases, limits and waits. Exch
 broker, so that a year can be rehearsed in an hour and a wrong clock on this machine changes nothing.
 """
 
+import math
 import time
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
@@ -86,7 +87,7 @@ class SimulatedClock:
         return (self._now - self._start).total_seconds()
 
     def sleep(self, seconds: float) -> None:
-        self._now += timedelta(seconds=seconds)
+        self._now += timedelta(microseconds=math.ceil(seconds * 1e6))  # time that rounds to nothing would never pass
 
     def observe(self, exchange_time: datetime) -> None:
         if exchange_time > self._now:

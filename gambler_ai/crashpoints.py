@@ -29,6 +29,8 @@ POINTS: Final[dict[str, str]] = {
     "cancel.after_intent": "the cancel's intent is committed, nothing was sent",
     "cancel.after_send": "the cancel was answered, nothing is written",
     "cancel.after_outcome": "the cancel's outcome is committed",
+    "protection.before_step": "what a position lacks, or has too much of, is decided; nothing is done",
+    "protection.after_step": "one step towards it is done, the next is not decided",
     "fill.before_commit": "an execution is known, nothing is written",
     "fill.after_commit": "fill, order and position are committed",
     "event.before_commit": "an order event without a fill is known, nothing is written",

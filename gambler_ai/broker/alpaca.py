@@ -83,7 +83,7 @@ class AlpacaGateway(RestGateway):
         )
         self._streams: list[StreamThread] = []
 
-    def _carry(self, method: str, path: str, fields: dict[str, str]) -> Reply:
+    def _carry(self, method: str, path: str, fields: dict[str, Any]) -> Reply:
         trading, data = self._clients
         client = data if path.startswith("/stocks/") else trading
         self._wire.set_off()

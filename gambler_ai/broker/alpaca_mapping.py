@@ -29,8 +29,8 @@ _NEW_YORK = ZoneInfo("America/New_York")
 _EXECUTIONS = ("fill", "partial_fill")
 
 
-def order_fields(order: Order) -> dict[str, str]:
-    """The body of POST /v2/orders, every value a string: no float ever stands between our Decimal and the wire.
+def order_fields(order: Order) -> dict[str, Any]:
+    """The body of POST /v2/orders, every amount a string: no float ever stands between our Decimal and the wire.
 
     Raises ValueError for an order without client_order_id (Alpaca would give it one of its own, and a repeat would be
     a second order), and for one without exactly one of qty and notional.
@@ -52,7 +52,19 @@ def order_fields(order: Order) -> dict[str, str]:
         "type": order.type,
         "time_in_force": order.time_in_force,
         **{name: text(value) for name, value in amounts.items() if value is not None},
+        **(_group_fields(order) if order.order_class else {}),
     }
+
+
+def _group_fields(order: Order) -> dict[str, Any]:
+    """The legs of a bracket, oto or oco; an oco is itself the take-profit (reference: placing orders, orders.md)."""
+    target = order.limit_price if order.order_class == "oco" else order.take_profit
+    fields: dict[str, Any] = {"order_class": order.order_class}
+    if target is not None:
+        fields["take_profit"] = {"limit_price": text(target)}
+    if order.stop_loss is not None:
+        fields["stop_loss"] = {"stop_price": text(order.stop_loss)}
+    return fields
 
 
 def broker_order(raw: Raw) -> BrokerOrder:
@@ -81,6 +93,8 @@ def broker_order(raw: Raw) -> BrokerOrder:
         filled_avg_price=_optional(raw, "filled_avg_price"),
         replaced_by=raw.get("replaced_by") or None,
         replaces=raw.get("replaces") or None,
+        order_class=raw.get("order_class") or "",
+        legs=() if several else tuple(broker_order(leg) for leg in raw.get("legs") or ()),
     )
 
 

@@ -35,6 +35,7 @@ T = TypeVar("T")
 
 ORDERS = "trade_updates"  # the names of the two streams
 BARS = "bars"
+GROUPS = ("bracket", "oco", "oto")
 
 ORDERS_PAGE = 500  # the most Alpaca gives; its default is 50
 ACTIVITIES_PAGE = 100
@@ -101,7 +102,7 @@ class RestGateway(ABC):
         self._posts = PostLimit(lambda: clock.now().timestamp(), max_posts_per_minute)
 
     @abstractmethod
-    def _carry(self, method: str, path: str, fields: dict[str, str]) -> Reply:
+    def _carry(self, method: str, path: str, fields: dict[str, Any]) -> Reply:
         """One request. `path` begins behind /v2; `fields` are the body of a POST, else the query."""
 
     # Changing the broker's state
@@ -131,7 +132,7 @@ class RestGateway(ABC):
         path = _order_path(broker_order_id)
         return self._change("DELETE", path, {}, f"cancel of {broker_order_id}", understood)
 
-    def _change(self, method: str, path: str, fields: dict[str, str], what: str, understood: Callable[[Reply], T]) -> T:
+    def _change(self, method: str, path: str, fields: dict[str, Any], what: str, understood: Callable[[Reply], T]) -> T:
         try:
             reply = self._carry(method, path, fields)
             if reply.status == 429:
@@ -151,10 +152,13 @@ class RestGateway(ABC):
                 raise ValueError(f"the answer is about another order, {seen.client_order_id}")
             return seen
 
-        return self._look_up("/orders:by_client_order_id", {"client_order_id": client_order_id}, the_one)
+        found = self._look_up("/orders:by_client_order_id", {"client_order_id": client_order_id}, the_one)
+        if found is not None and found.order_class in GROUPS and not found.legs:
+            return self.order_by_id(found.broker_order_id)  # only this one is documented to show legs
+        return found
 
     def order_by_id(self, broker_order_id: str) -> BrokerOrder | None:
-        return self._look_up(_order_path(broker_order_id), {}, mapping.broker_order)
+        return self._look_up(_order_path(broker_order_id), {"nested": "true"}, mapping.broker_order)
 
     def open_orders(self) -> list[BrokerOrder]:
         return self._orders({"status": "open"})

@@ -61,7 +61,7 @@ class DirectGateway(RestGateway):
         self._unlisten: list[Callable[[], None]] = []
         self._closed = False
 
-    def _carry(self, method: str, path: str, fields: dict[str, str]) -> Reply:
+    def _carry(self, method: str, path: str, fields: dict[str, Any]) -> Reply:
         if self._closed:
             raise BrokerUnreachable("the connection to the broker was closed")
         path = "/v2" + unquote(path)

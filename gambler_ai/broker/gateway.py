@@ -135,9 +135,10 @@ class Gateway(Protocol):
         """DELETE the order; None = 204, taken but not yet canceled."""
 
     def order_by_client_id(self, client_order_id: str) -> BrokerOrder | None:
-        """None = 404, which proves nothing before the settle window is over."""
+        """With its legs. None = 404, which proves nothing before the settle window is over."""
 
-    def order_by_id(self, broker_order_id: str) -> BrokerOrder | None: ...
+    def order_by_id(self, broker_order_id: str) -> BrokerOrder | None:
+        """With its legs."""
 
     def open_orders(self) -> list[BrokerOrder]:
         """Every open order, all pages, oldest first (nested=false)."""

@@ -183,6 +183,9 @@ class Draft:
         else:
             self.new_orders.add(order.client_order_id)
             self.touched_fills[order.client_order_id] = []
+            if order.position_id is not None and order.parent_id is None:
+                position = self._position(order.position_id)
+                self._put_position(replace(position, protections=position.protections + 1))
         self.orders[order.client_order_id] = order
 
     def _book_fill(self, fill: Fill, seq: int) -> None:
@@ -277,4 +280,6 @@ class Draft:
             client_order_id=order.client_order_id,
             exit_reason="closed by hand" if order.role is Role.FOREIGN else order.reason or f"{order.type} order",
             origin=Origin.OWN if order.session_id else Origin.RESTORED,
+            stop_loss=order.stop_loss if order.role is Role.ENTRY else None,
+            take_profit=order.take_profit if order.role is Role.ENTRY else None,
         )

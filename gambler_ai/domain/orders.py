@@ -104,7 +104,11 @@ def status_from_broker(raw: str) -> OrderStatus:
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What a strategy asks for. `role` is ENTRY (may add risk) or EXIT (closes the strategy's own shares)."""
+    """What a strategy asks for. `role` is ENTRY (may add risk) or EXIT (closes the strategy's own shares).
+
+    `stop_loss` and `take_profit` of an entry, USD per share: its shares get exits at these prices as soon as they are
+    bought, which work at the broker while we are not there; a later entry's prices hold for the whole position.
+    """
 
     symbol: str
     side: Side
@@ -115,12 +119,16 @@ class Wish:
     limit_price: Decimal | None = None
     stop_price: Decimal | None = None
     reason: str = ""
+    stop_loss: Decimal | None = None
+    take_profit: Decimal | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Order:
     """An intent together with what the broker says of it.
 
+    `position_id` is the position an exit was made for, `parent_id` the client order id of the order it hangs on (a leg)
+    or came from (a replacement). `stop_loss` and `take_profit` of an entry are what its shares shall be protected with.
     `filled_qty` is what our fills cover, `broker_filled_qty` the most the broker ever claimed; while they differ the
     order needs attention. Times are exchange time. `attempts` counts requests that may have left.
     """
@@ -154,6 +162,11 @@ class Order:
     cancel_asked_at: datetime | None = None
     late_at: datetime | None = None
     error: str | None = None
+    position_id: str | None = None
+    parent_id: str | None = None
+    order_class: str = ""
+    stop_loss: Decimal | None = None
+    take_profit: Decimal | None = None
 
     @property
     def is_terminal(self) -> bool:
@@ -178,7 +191,8 @@ class Order:
 
 @dataclass(frozen=True, slots=True)
 class BrokerOrder:
-    """One order as the broker shows it, exact; `status` is Alpaca's own word."""
+    """One order as the broker shows it, exact; `status` is Alpaca's own word. `legs` are told only where an order is
+    asked for by itself; in lists they are orders like any other, without a word of whose legs they are."""
 
     broker_order_id: str
     client_order_id: str
@@ -197,6 +211,8 @@ class BrokerOrder:
     filled_avg_price: Decimal | None = None
     replaced_by: str | None = None
     replaces: str | None = None
+    order_class: str = ""
+    legs: tuple["BrokerOrder", ...] = ()
 
 
 def client_order_id(
@@ -257,8 +273,8 @@ def observe(order: Order, seen: BrokerOrder, at: datetime) -> Order:
         "broker_updated_at": seen.updated_at,
         "broker_filled_qty": at_most,
     }
-    if order.qty is None and seen.qty is not None:
-        facts["qty"] = seen.qty
+    if seen.qty is not None and (order.qty is None or order.parent_id is not None):
+        facts["qty"] = seen.qty  # the broker makes one exit of a group smaller when the other was executed in part
     return step(order, to, at, **facts)
 
 
@@ -274,7 +290,8 @@ def _is_news(order: Order, seen: BrokerOrder, status: OrderStatus) -> bool:
     if status in TERMINAL:
         return True
     newer = order.broker_updated_at is None or seen.updated_at > order.broker_updated_at
-    return newer and seen.status != order.broker_status
+    resized = order.parent_id is not None and seen.qty != order.qty
+    return newer and (seen.status != order.broker_status or resized)
 
 
 def same_parameters(order: Order, seen: BrokerOrder) -> list[str]:
@@ -283,6 +300,8 @@ def same_parameters(order: Order, seen: BrokerOrder) -> list[str]:
         name for name in ("symbol", "side", "type", "time_in_force") if getattr(order, name) != getattr(seen, name)
     ]
     for name in ("qty", "notional", "limit_price", "stop_price"):
+        if order.parent_id is not None:
+            break  # made by the broker, which may change it
         ours, theirs = getattr(order, name), getattr(seen, name)
         if ours is not None and ours != theirs:
             differing.append(name)

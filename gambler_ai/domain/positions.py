@@ -32,7 +32,8 @@ class Origin(StrEnum):
 @dataclass(frozen=True, slots=True)
 class Position:
     """`quantity` is signed shares still open (short is negative); `entered_quantity` all shares ever entered, unsigned.
-    Prices in USD per share; `pnl` is what the closed part has earned, None when the exit price is unknown."""
+    Prices in USD per share; `pnl` is what the closed part has earned, None when the exit price is unknown.
+    `protections` counts the exits ever made to protect it, so that the next one has an id of its own."""
 
     position_id: str
     account_id: str
@@ -54,6 +55,7 @@ class Position:
     pnl: Decimal | None = ZERO
     entry_order_id: str | None = None
     exit_order_id: str | None = None
+    protections: int = 0
 
     @property
     def exited_quantity(self) -> Decimal:
@@ -80,6 +82,8 @@ class Trade:
     client_order_id: str
     exit_reason: str
     origin: Origin = Origin.OWN
+    stop_loss: Decimal | None = None
+    take_profit: Decimal | None = None
 
 
 def net(positions: Iterable[Position], symbol: str) -> Decimal:
@@ -141,6 +145,8 @@ def _grown(position: Position, part: Decimal, trade: Trade) -> Position:
         quantity=position.quantity + sign * part,
         entered_quantity=position.entered_quantity + part,
         entry_price=nine_places((position.entry_price * held + trade.price * part) / (held + part)),
+        stop_loss=position.stop_loss if trade.stop_loss is None else trade.stop_loss,
+        take_profit=position.take_profit if trade.take_profit is None else trade.take_profit,
     )
 
 
@@ -158,6 +164,8 @@ def _opened(part: Decimal, trade: Trade, new_id: str) -> Position:
         entry_price=trade.price,
         entry_time=trade.at,
         entry_order_id=trade.client_order_id,
+        stop_loss=trade.stop_loss,
+        take_profit=trade.take_profit,
     )
 
 

@@ -7,6 +7,7 @@ from decimal import Decimal
 from gambler_ai.domain.money import ZERO, has_at_most_nine_places, on_tick
 from gambler_ai.domain.orders import LIVE, UNRESOLVED, Order, OrderStatus, Role, Wish
 from gambler_ai.domain.positions import Position
+from gambler_ai.domain.protection import PROTECTIVE, shares
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,27 +38,54 @@ def why_not(wish: Wish, owner: str, symbols: Iterable[str], exposure: Exposure, 
         return f"the quantity {wish.qty} is not a positive number with at most nine places"
     if wish.qty > limits.max_order_qty:
         return f"the quantity {wish.qty} is above the limit of {limits.max_order_qty} shares"
-    for price in (wish.limit_price, wish.stop_price):
+    for price in (wish.limit_price, wish.stop_price, wish.stop_loss, wish.take_profit):
         if price is not None and (price <= 0 or not on_tick(price)):
             return f"the price {price} is not on the tick grid"
     live = [order for order in exposure.orders if order.status in LIVE]
     if wish.role is Role.EXIT:
         return _why_not_exit(wish, owner, exposure.positions, live)
+    if wish.stop_loss and wish.take_profit and (wish.take_profit - wish.stop_loss) * wish.side.sign <= 0:
+        return f"a stop at {wish.stop_loss} and a target at {wish.take_profit} are on the wrong sides of each other"
     return _why_not_entry(wish, owner, frozenset(symbols), exposure.blocks, live, limits)
 
 
 def _why_not_exit(wish: Wish, owner: str, positions: Iterable[Position], live: list[Order]) -> str | None:
-    """Exits pass under every block, but never sell more than the owner holds and no live exit already covers."""
-    held = sum((p.quantity for p in positions if p.symbol == wish.symbol and p.owner == owner), ZERO)
+    """Exits pass under every block, but never sell more than the owner holds and no live exit already covers. What
+    protects the shares until then makes way for an exit of the strategy."""
+    held = _held(wish, owner, positions)
     if held * wish.side.sign >= 0:
         return f"{owner} holds {held} {wish.symbol}: there is nothing to {wish.side}"
-    leaving = sum(
-        (abs(o.remaining) for o in live if o.symbol == wish.symbol and o.owner == owner and o.side is wish.side), ZERO
-    )
-    free = abs(held) - leaving
+    free = abs(held) - shares(o for o in _exits(wish, owner, live) if o.role not in PROTECTIVE)
     if wish.qty > free:
         return f"only {free} of {abs(held)} {wish.symbol} are not yet leaving by another order"
     return None
+
+
+def must_wait(wish: Wish, owner: str, exposure: Exposure) -> bool:
+    """Whether protection still holds the shares this exit wants to sell: it has to be cancelled first."""
+    live = [order for order in exposure.orders if order.status in LIVE]
+    free = abs(_held(wish, owner, exposure.positions)) - shares(_exits(wish, owner, live))
+    return wish.role is Role.EXIT and wish.qty > free
+
+
+def may_repeat(order: Order, exposure: Exposure) -> str | None:
+    """Why an exit in doubt must not leave again: its shares are gone, or other exits cover them. None = it may."""
+    held = _held(order, order.owner, exposure.positions)
+    if held * order.side.sign >= 0:
+        return f"{order.owner} holds {held} {order.symbol}: there is nothing to {order.side}"
+    others = [o for o in exposure.orders if o.status in LIVE and o.client_order_id != order.client_order_id]
+    free = abs(held) - shares(_exits(order, order.owner, others))
+    if order.qty is None or order.qty > free:
+        return f"only {free} of {abs(held)} {order.symbol} are not yet leaving by another order"
+    return None
+
+
+def _held(wanted: Wish | Order, owner: str, positions: Iterable[Position]) -> Decimal:
+    return sum((p.quantity for p in positions if p.symbol == wanted.symbol and p.owner == owner), ZERO)
+
+
+def _exits(wanted: Wish | Order, owner: str, live: Iterable[Order]) -> list[Order]:
+    return [o for o in live if o.symbol == wanted.symbol and o.owner == owner and o.side is wanted.side]
 
 
 def _why_not_entry(
@@ -75,12 +103,15 @@ def _why_not_entry(
         return f"{len(doubtful)} orders are in doubt"
     if limits.respect_foreign and any(order.symbol == wish.symbol and not order.is_ours for order in live):
         return f"an open order that is not ours could change {wish.symbol}"
-    if any(
-        order.symbol == wish.symbol and order.owner == owner and order.status is OrderStatus.WORKING for order in live
-    ):
+    waiting = (OrderStatus.WORKING, OrderStatus.PLANNED)
+    mine = [o for o in live if o.symbol == wish.symbol and o.owner == owner and o.status in waiting]
+    if any(order.role in PROTECTIVE and order.side is not wish.side for order in mine):
+        return f"an exit that protects {wish.symbol} works at the broker, which takes no entry against it (wash trade)"
+    if mine:
         return f"{owner} already has a working order in {wish.symbol}"
-    if len(live) >= limits.max_open_orders:
-        return f"{len(live)} orders are open, the limit is {limits.max_open_orders}"
+    count = sum(order.role not in PROTECTIVE for order in live)
+    if count >= limits.max_open_orders:
+        return f"{count} orders are open, the limit is {limits.max_open_orders}"
     return None
 
 

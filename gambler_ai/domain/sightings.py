@@ -24,6 +24,7 @@ from gambler_ai.domain.orders import (
 from gambler_ai.domain.positions import EXTERNAL
 
 STREAM = "stream"
+GROUPS = ("bracket", "oco", "oto")
 
 
 class Collision(Exception):
@@ -69,7 +70,10 @@ def facts_of_sighting(
     result: list[Fact] = []
     known = book.order(seen.client_order_id) or book.order_by_broker_id(seen.broker_order_id)
     if known is None:
-        order = adopted(seen, account_id, at)
+        if may_be_leg(book, seen):
+            return []  # its order will tell whose leg it is
+        before = book.order_by_broker_id(seen.replaces) if seen.replaces else None
+        order = adopted(seen, account_id, at, before if before is not None and before.is_ours else None)
         result.append(facts.order_adopted(order))
     else:
         differing = same_parameters(known, seen) if known.is_ours else []
@@ -78,6 +82,7 @@ def facts_of_sighting(
         order = observe(known, seen, at)
         if order is not known:
             result.append(facts.order_changed(known, order, why))
+        result += facts_of_legs(book, order, seen, at)
     booked = list(book.fills(order.client_order_id)) if known else []
     for execution in sorted(executions, key=lambda e: e.cum_qty):
         if execution.source == STREAM and execution.cum_qty - execution.qty != covered(booked):
@@ -91,6 +96,33 @@ def facts_of_sighting(
             booked.append(fill)
             result.append(facts.fill_booked(order, fill))
     return result
+
+
+def facts_of_legs(book: Book, order: Order, seen: BrokerOrder, at: datetime) -> list[Fact]:
+    """The legs the broker shows under an order of ours: adopted with its owner, in the same transaction as its answer,
+    because the broker makes their ids and no list says later whose they are. Their fills come with their own sightings.
+    """
+    result: list[Fact] = []
+    for leg in seen.legs if order.is_ours else ():
+        known = book.order(leg.client_order_id)
+        if known is None:
+            result.append(facts.order_adopted(adopted(leg, order.account_id, at, order)))
+            continue
+        after = known if known.is_ours else _inherited(known, order)
+        if known.filled_qty == leg.filled_qty:  # shares it executed are booked with its own sighting
+            after = observe(after, leg, at)
+        if after is not known:
+            result.append(facts.order_changed(known, after, f"a leg of {order.client_order_id}"))
+    return result
+
+
+def may_be_leg(book: Book, seen: BrokerOrder) -> bool:
+    """Whether an order nobody knows may hang on one of ours whose legs we have not been told yet."""
+    if seen.order_class not in GROUPS:
+        return False
+    heads = [o for o in book.orders.values() if o.is_ours and o.symbol == seen.symbol and o.order_class]
+    with_legs = {o.parent_id for o in book.orders.values()}
+    return any(o.order_class == seen.order_class and o.client_order_id not in with_legs for o in heads)
 
 
 def _facts_of_execution(order: Order, booked: list[Fill], execution: Execution) -> list[Fact]:
@@ -118,12 +150,12 @@ def _facts_of_execution(order: Order, booked: list[Fill], execution: Execution) 
     return result
 
 
-def adopted(seen: BrokerOrder, account_id: str, at: datetime) -> Order:
+def adopted(seen: BrokerOrder, account_id: str, at: datetime, parent: Order | None = None) -> Order:
     """An order this database did not know. Foreign ones belong to EXTERNAL; one with an id of our form keeps role and
-    owner, and is for recovery to judge."""
+    owner, and is for recovery to judge; one that hangs on `parent`, or replaced it, is the same position's exit."""
     ours = parse_our_id(seen.client_order_id)
     role, owner = ours if ours else (Role.FOREIGN, EXTERNAL)
-    return Order(
+    order = Order(
         client_order_id=seen.client_order_id,
         account_id=account_id,
         session_id=None,
@@ -147,6 +179,21 @@ def adopted(seen: BrokerOrder, account_id: str, at: datetime) -> Order:
         broker_updated_at=seen.updated_at,
         broker_filled_qty=seen.filled_qty,
         filled_qty=ZERO,
+    )
+    return order if parent is None else _inherited(order, parent)
+
+
+def _inherited(order: Order, parent: Order) -> Order:
+    kind = Role.STOP if order.stop_price is not None else Role.TAKE_PROFIT
+    price = order.stop_price if order.stop_price is not None else order.limit_price
+    return replace(
+        order,
+        role=kind if order.side is not parent.side or parent.role in (Role.STOP, Role.TAKE_PROFIT) else parent.role,
+        owner=parent.owner,
+        session_id=parent.session_id,
+        position_id=parent.position_id,
+        parent_id=parent.client_order_id,
+        reason=f"{'stop' if kind is Role.STOP else 'target'} at {price}",
     )
 
 

@@ -154,6 +154,11 @@ orders = Table(
     Column("cancel_asked_at", UtcTime),
     Column("late_at", UtcTime),
     Column("error", Text),
+    Column("position_id", String(64)),
+    Column("parent_id", String(128)),
+    Column("order_class", String(8), nullable=False),
+    Column("stop_loss", Amount),
+    Column("take_profit", Amount),
     Column("created_at", UtcTime, nullable=False),
     Column("updated_at", UtcTime, nullable=False),
     UniqueConstraint("account_id", "broker_order_id"),
@@ -205,6 +210,7 @@ positions = Table(
     Column("status", String(8), nullable=False),
     Column("entry_order_id", String(128)),
     Column("exit_order_id", String(128)),
+    Column("protections", Integer, nullable=False),
     CheckConstraint("status IN ('open', 'closed', 'error')", name="status"),
 )
 _not_closed = positions.c.status != "closed"

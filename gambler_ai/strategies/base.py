@@ -21,7 +21,7 @@ class View(Protocol):
         """Its own signed shares; short is negative."""
 
     def pending(self, symbol: str) -> bool:
-        """Whether an order of its own is open or in doubt."""
+        """Whether an order it wished for is open or in doubt; exits that protect its shares do not count."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,6 +28,7 @@ from gambler_ai.trading.messages import Inbox, Message, Tick
 from gambler_ai.trading.opening import OpenBooks
 from gambler_ai.trading.order_desk import DeskRules, OrderDesk
 from gambler_ai.trading.position_reconciler import PositionReconciler
+from gambler_ai.trading.protection import Protection, ProtectionRules
 from gambler_ai.trading.recovery import Recovery, Steps
 from gambler_ai.trading.shutdown import Shutdown
 
@@ -46,6 +47,7 @@ class Rules:
     look_every_s: float = 60.0
     signal_ttl_s: float = 120.0
     policy: Policy = field(default_factory=Policy)
+    protection: ProtectionRules = field(default_factory=ProtectionRules)
 
 
 @dataclass
@@ -172,15 +174,17 @@ class House:
         )
         limits = Limits(respect_foreign=rules.policy.foreign != "ignore")
         desk_rules = DeskRules(halt_on_insufficient=rules.policy.halt_on_insufficient)
-        blocks = Blocks(books.state, reconciler)
+        blocks = Blocks(books.state, reconciler, lambda: protection.blocks())
         desk = OrderDesk(books.state, parts.gateway, parts.clock, self, limits, desk_rules, blocks.all)
         reconciler.cancel = desk.cancel
         in_doubt = InDoubt(books.state, desk, parts.gateway, parts.clock, rules.settle_s)
+        protection = Protection(books.state, desk, parts.gateway, parts.clock, rules.protection)
         recovery = Recovery(
             books.state,
             desk,
             in_doubt,
             reconciler,
+            protection,
             parts.clock,
             self,
             self.steps,

@@ -4,7 +4,7 @@ It has no threads of its own, waits only through its clock and inbox, and draws 
 can drive `Loop.step` and get the same books every time.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -27,6 +27,7 @@ from gambler_ai.trading.market_data import missed_bars
 from gambler_ai.trading.messages import OVERFLOW, Inbox, Message, StopAsked, Tick
 from gambler_ai.trading.order_desk import Blocked, OrderDesk, StopFlag
 from gambler_ai.trading.position_reconciler import PositionReconciler
+from gambler_ai.trading.protection import Protection
 from gambler_ai.trading.state_manager import StateManager
 from gambler_ai.trading.strategy_host import StrategyHost
 
@@ -54,6 +55,7 @@ class Blocks:
 
     state: StateManager
     reconciler: PositionReconciler
+    unprotected: Callable[[], Mapping[str, str]] = dict
     degraded: dict[str, str] = field(default_factory=dict)
     _halted: dict[str, str] = field(default_factory=dict)
 
@@ -67,7 +69,7 @@ class Blocks:
         return bool(self._halted) or self.state.stop_file.reason() is not None
 
     def all(self) -> dict[str, str]:
-        result = {**self.reconciler.blocks(), **self._halted}
+        result = {**self.unprotected(), **self.reconciler.blocks(), **self._halted}
         if self.degraded:
             result["*"] = "; ".join(self.degraded.values())
         reason = self.state.stop_file.reason()
@@ -92,6 +94,7 @@ class Loop:
     desk: OrderDesk
     in_doubt: InDoubt
     reconciler: PositionReconciler
+    protection: Protection
     host: StrategyHost
     hours: MarketHours
     gateway: Gateway
@@ -116,6 +119,7 @@ class Loop:
         """The account was just recovered: the next look is due in one interval."""
         now = self.clock.monotonic()
         self.progress.at = now
+        self.protection.tell = self.tell_fills
         self._look_due = now + self.rules.look_every_s
         self._clock_due = now
 
@@ -228,6 +232,7 @@ class Loop:
             self._told[wish.symbol] = outcome.reason
         else:
             self._told.pop(wish.symbol, None)
+            self.protection.mark()
 
     # --- orders -----------------------------------------------------------------------------------------------
 
@@ -260,6 +265,7 @@ class Loop:
         filled = any(fact.kind == kinds.FILL_BOOKED for fact in found)
         crashpoint("fill.before_commit" if filled else "event.before_commit")
         self.state.record(found, with_strategy=filled)
+        self.protection.mark()
         crashpoint("fill.after_commit" if filled else "event.after_commit")
         self.tell_fills(found)
         if any(isinstance(fact.subject, Fill) and fact.subject.inferred for fact in found):
@@ -319,6 +325,9 @@ class Loop:
             return
         if self.in_doubt.has_work:
             self.in_doubt.settle()
+            self.protection.mark()
+        if self.protection.is_due:
+            self.protection.run()  # before the next message, so before the next entry
         if self._bars_gap:
             self._fill_the_gap()
         if self._unplaced and "database" not in self.blocks.degraded:
@@ -336,6 +345,7 @@ class Loop:
         done = self.reconciler.round()
         for action in done.applied:
             self.tell_fills(action.facts)
+        self.protection.learn(done)
         self.blocks.refresh()
         for what in sorted(self.blocks.degraded):
             del self.blocks.degraded[what]

@@ -6,7 +6,7 @@ A crash anywhere leaves either nothing, or an intent whose id finds the order at
 twice under two ids, and nothing is called rejected because an answer was lost.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Protocol
@@ -15,6 +15,7 @@ from gambler_ai.broker.gateway import Accepted, Gateway, Refused
 from gambler_ai.clock import Clock
 from gambler_ai.crashpoints import crashpoint
 from gambler_ai.domain import facts
+from gambler_ai.domain.facts import Fact
 from gambler_ai.domain.orders import (
     BrokerOrder,
     Order,
@@ -26,10 +27,12 @@ from gambler_ai.domain.orders import (
     same_parameters,
     step,
 )
+from gambler_ai.domain.positions import Position
+from gambler_ai.domain.protection import Exit, side_of_exit
 from gambler_ai.domain.reconciliation import ACCOUNT, Action
-from gambler_ai.domain.risk import Exposure, Limits, lacks_buying_power, why_not
+from gambler_ai.domain.risk import Exposure, Limits, lacks_buying_power, may_repeat, must_wait, why_not
 from gambler_ai.domain.sessions import Session
-from gambler_ai.domain.sightings import Collision
+from gambler_ai.domain.sightings import Collision, facts_of_legs
 from gambler_ai.errors import (
     AlreadyStored,
     BrokerRefusesUs,
@@ -93,7 +96,8 @@ class OrderDesk:
     def place(
         self, session: Session, wish: Wish, decision_key: str, valid_until: datetime, *, last: bool = True
     ) -> Order | Blocked:
-        """Turn a wish into an order, once: the same decision made again returns the order it already became.
+        """Turn a wish into an order, once: the same decision made again returns the order it already became. An exit
+        whose shares are held by what protects them is PLANNED only, until the protection pass has freed them.
 
         `last` = no further wish of this decision follows, so the strategy's state may be stored with the intent.
         """
@@ -115,6 +119,7 @@ class OrderDesk:
         if reason is not None:
             return Blocked(reason)
         now = self._clock.now()
+        waits = must_wait(wish, session.owner, exposure)
         order = Order(
             client_order_id=order_id,
             account_id=session.account_id,
@@ -128,13 +133,15 @@ class OrderDesk:
             qty=wish.qty,
             limit_price=wish.limit_price,
             stop_price=wish.stop_price,
-            status=OrderStatus.SENDING,
+            status=OrderStatus.PLANNED if waits else OrderStatus.SENDING,
             created_at=now,
             updated_at=now,
             decision_key=decision_key,
             reason=wish.reason,
             valid_until=valid_until,
-            attempts=1,
+            attempts=0 if waits else 1,
+            stop_loss=wish.stop_loss,
+            take_profit=wish.take_profit,
         )
         crashpoint("order.before_intent")
         try:
@@ -148,6 +155,59 @@ class OrderDesk:
             if known is None:
                 raise
             return known
+        committed = self._clock.monotonic()
+        crashpoint("order.after_intent")
+        return order if waits else self._send(order, committed)
+
+    def protect(self, position: Position, wanted: Exit, reason: str) -> Order:
+        """An exit for a position, decided by `domain.protection`. Its id follows from position, version and quantity:
+        the same decision made again after a crash is the same order."""
+        now, key = self._clock.now(), wanted.decision_key(position.position_id)
+        order = Order(
+            client_order_id=client_order_id(
+                role=wanted.role,
+                owner=position.owner.lower(),
+                account_id=position.account_id,
+                session_id=position.session_id or "",
+                symbol=position.symbol,
+                decision_key=key,
+                version=wanted.version,
+            ),
+            account_id=position.account_id,
+            session_id=position.session_id,
+            owner=position.owner,
+            role=wanted.role,
+            symbol=position.symbol,
+            side=side_of_exit(position),
+            type=wanted.type,
+            time_in_force=wanted.time_in_force,
+            qty=wanted.qty,
+            limit_price=wanted.limit_price,
+            stop_price=wanted.stop_price,
+            status=OrderStatus.SENDING,
+            created_at=now,
+            updated_at=now,
+            decision_key=key,
+            reason=reason,
+            attempts=1,
+            position_id=position.position_id,
+            order_class=wanted.order_class,
+            stop_loss=wanted.stop_loss,
+        )
+        return self._commit_and_send(facts.order_intended(order), order)
+
+    def send_planned(self, order: Order) -> Order:
+        """Send an exit that waited until its shares were free."""
+        after = step(order, OrderStatus.SENDING, self._clock.now(), attempts=1)
+        return self._commit_and_send(facts.order_changed(order, after, "its shares are free"), after)
+
+    def withdraw(self, order: Order, why: str) -> Order:
+        """Give up an exit that still waits; nothing of it ever left."""
+        return self._outcome(order, step(order, OrderStatus.WITHDRAWN, self._clock.now(), error=why))
+
+    def _commit_and_send(self, fact: Fact, order: Order) -> Order:
+        crashpoint("order.before_intent")
+        self._state.record_intent(fact, raises_risk=False, with_strategy=False)
         committed = self._clock.monotonic()
         crashpoint("order.after_intent")
         return self._send(order, committed)
@@ -175,11 +235,11 @@ class OrderDesk:
             return False
         others = [o for o in self._state.book.orders.values() if o.client_order_id != order.client_order_id]
         exposure = Exposure(self._state.book.open_positions(), others, self._blocks())
-        role = order.role if order.role is Role.ENTRY else Role.EXIT
-        wish = Wish(
-            order.symbol, order.side, order.qty, role, limit_price=order.limit_price, stop_price=order.stop_price
-        )
-        reason = why_not(wish, order.owner, [order.symbol], exposure, self._limits)
+        if order.role is Role.ENTRY:
+            wish = Wish(order.symbol, order.side, order.qty, limit_price=order.limit_price, stop_price=order.stop_price)
+            reason = why_not(wish, order.owner, [order.symbol], exposure, self._limits)
+        else:
+            reason = may_repeat(order, exposure)
         if reason is not None:
             log.info("order.not_sent_again", client_order_id=order.client_order_id, why=reason)
         return reason is None
@@ -244,8 +304,9 @@ class OrderDesk:
         differing = same_parameters(order, seen)
         if differing:
             return self.collided(Collision(order, differing))
-        after = observe(order, seen, self._clock.now())
-        return self._outcome(order, replace(after, error=None), why)
+        now = self._clock.now()
+        after = replace(observe(order, seen, now), error=None)
+        return self._outcome(order, after, why, facts_of_legs(self._state.book, after, seen, now))
 
     def collided(self, collision: Collision) -> Order:
         """Stop the account and keep the order in doubt; a person must find out whose order that is."""
@@ -256,10 +317,10 @@ class OrderDesk:
             return order
         return self._outcome(order, step(order, OrderStatus.IN_DOUBT, self._clock.now(), error=reason))
 
-    def _outcome(self, order: Order, after: Order, why: str = "outcome") -> Order:
+    def _outcome(self, order: Order, after: Order, why: str = "outcome", legs: Sequence[Fact] = ()) -> Order:
         crashpoint("order.before_outcome")
-        if after != order:
-            self._state.record([facts.order_changed(order, after, why)])
+        if after != order or legs:
+            self._state.record([facts.order_changed(order, after, why), *legs])
         crashpoint("order.after_outcome")
         log.info(
             f"order.{after.status.lower()}",

@@ -23,12 +23,14 @@ from gambler_ai.logs import get_logger
 from gambler_ai.trading.in_doubt import InDoubt
 from gambler_ai.trading.order_desk import OrderDesk, StopFlag
 from gambler_ai.trading.position_reconciler import PositionReconciler, Round, open_questions
+from gambler_ai.trading.protection import Protection
 from gambler_ai.trading.state_manager import StateManager
 
 log = get_logger("recovery")
 
 MAX_ROUNDS = 3
 APART_S = 1.0
+PROTECTION_PATIENCE_S = 3.0
 READ_TRIES = 5
 
 
@@ -68,6 +70,7 @@ class Recovery:
     desk: OrderDesk
     in_doubt: InDoubt
     reconciler: PositionReconciler
+    protection: Protection
     clock: Clock
     stop: StopFlag
     steps: Steps
@@ -90,6 +93,8 @@ class Recovery:
             last = self._round()
             if not self.reconciler.dry_run:
                 self.in_doubt.settle()
+        with self.steps.step("protect"):
+            self._protect()
         with self.steps.step("prove"):
             last = self._prove(last)
             self._accept_recovered()
@@ -114,7 +119,23 @@ class Recovery:
                 log.warning("recovery.read_failed", error=str(error), attempt=attempt + 1)
                 self.clock.sleep(min(0.5 * 2**attempt, 5.0))
         self.applied += done.applied
+        self.protection.learn(done)
         return done
+
+    def _protect(self) -> None:
+        """Exits first: cancel what is too much, wait until it is final, place what is missing. What takes longer than a
+        moment goes on beside the session."""
+        if self.reconciler.dry_run:
+            return
+        self.protection.stale_before = self.clock.now()
+        limit = self.clock.monotonic() + PROTECTION_PATIENCE_S
+        self.applied += self.protection.run()
+        while (wait := self.protection.waits_s) < PROTECTION_PATIENCE_S and self.clock.monotonic() < limit:
+            if self.stop.is_set():
+                break
+            self._nap(max(wait, 0.01))
+            self.applied += self.protection.run()
+        self.protection.stale_before = None
 
     def _prove(self, last: Round) -> Round:
         rounds: list[Round] = []
@@ -124,6 +145,7 @@ class Recovery:
             last = self._round()
             if not last.changed and not last.plan.unsteady:
                 return last
+            self._protect()
             rounds.append(last)
         if len(rounds) == MAX_ROUNDS:
             self._halt_what_moves(rounds)
@@ -154,6 +176,7 @@ class Recovery:
             self._nap(wait)
             self.in_doubt.settle()
             last = self._round()
+            self._protect()
         return last
 
     def _nap(self, seconds: float) -> None:

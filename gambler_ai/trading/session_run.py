@@ -122,6 +122,7 @@ class SessionRun:
             desk=recovery.desk,
             in_doubt=recovery.in_doubt,
             reconciler=recovery.reconciler,
+            protection=recovery.protection,
             host=host,
             hours=market_data.hours(parts.gateway, parts.clock.now(), session.ends_at),
             gateway=parts.gateway,

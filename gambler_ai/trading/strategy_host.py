@@ -11,6 +11,7 @@ from gambler_ai.domain.fills import Fill
 from gambler_ai.domain.market import Bar, iso, parse_time
 from gambler_ai.domain.money import ZERO
 from gambler_ai.domain.orders import Order, Wish
+from gambler_ai.domain.protection import PROTECTIVE
 from gambler_ai.domain.sessions import Session
 from gambler_ai.storage.records import StoredState
 from gambler_ai.strategies.base import FilledShares, Strategy
@@ -33,7 +34,8 @@ class AccountView:
         return sum(mine, ZERO)
 
     def pending(self, symbol: str) -> bool:
-        return any(o.symbol == symbol and o.owner == self._owner for o in self._book.attention())
+        mine = (o for o in self._book.attention() if o.symbol == symbol and o.owner == self._owner)
+        return any(o.role not in PROTECTIVE for o in mine)
 
 
 class StrategyHost:

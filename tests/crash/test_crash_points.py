@@ -34,6 +34,8 @@ LATER = {
     "order.after_outcome": (3,),
     "fill.before_commit": (1, 3),
     "fill.after_commit": (2,),
+    "protection.before_step": (1, 2),
+    "protection.after_step": (1, 3),
     "transaction.before_commit": (1, 4, 9),
     "transaction.after_commit": (3, 8),
 }
@@ -76,7 +78,8 @@ def crash_and_go_on(directory: Path, database_url: str, case: str) -> None:
 def in_a_session(world: World, case: str) -> None:
     point = case.partition(":")[0]
     first = IN_A_RESUME.get(point, case)
-    crashed = world.gambler.trade("--duration", "12", GAMBLER_TEST="1", GAMBLER_CRASH_AT=first).ended()
+    stops = ("--param", "stop_pct=9") if point.startswith("protection.") else ()
+    crashed = world.gambler.trade("--duration", "12", *stops, GAMBLER_TEST="1", GAMBLER_CRASH_AT=first).ended()
     assert crashed.code == 137, f"{first} was not passed:\n{crashed.err}"
     if point in IN_A_RESUME:
         crashed = world.gambler.crash(case, "run", "--resume")

@@ -39,13 +39,14 @@ SUBJECTS = {
         reason="crossed",
         error="a “quoted” reason",
     ),
+    "leg": an_order(position_id="SPY-7", parent_id="o1", order_class="oco", stop_loss=D(9), take_profit=D("11.50")),
     "foreign order": an_order(session_id=None, qty=None, notional=D(100), owner=EXTERNAL, role=Role.FOREIGN),
     "fill": FILL,
     "inferred fill": replace(FILL, cum_from=D(2), inferred=True, execution_id=None),
     "position": a_position(),
     "external short": a_position(owner=EXTERNAL, quantity="-12.5"),
     "half sold position": a_position(exit_price=D(3), pnl=D(-7), entry_order_id="o1", exit_order_id="o2"),
-    "closed position": orphaned(a_position(session_id="s", stop_loss=D(9), take_profit=D(11)), at(9)),
+    "closed position": orphaned(a_position(session_id="s", protections=2, stop_loss=D(9), take_profit=D(11)), at(9)),
 }
 
 

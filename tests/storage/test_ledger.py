@@ -242,7 +242,7 @@ def test_a_second_active_session_is_refused_by_the_database(database: Database, 
 def test_a_second_open_position_of_an_owner_is_refused_by_the_database(database: Database, ledger: Ledger) -> None:
     ledger.commit(EVERYTHING)
     names = "account_id, symbol, owner, origin, direction, side, quantity, entered_quantity, entry_price, entry_time"
-    names += ", status"
+    names += ", status, protections"
     with pytest.raises(Exception, match=r"(?i)unique"):
         run(database, f"INSERT INTO positions (position_id, {names}) SELECT 'SPY-99', {names} FROM positions")
 

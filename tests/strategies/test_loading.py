@@ -38,7 +38,13 @@ def test_a_users_strategy_is_found_by_path() -> None:
 
 def test_parameters_in_force_can_be_loaded_again() -> None:
     first = load("sma_cross", {"fast": "3"})
-    assert parameters(first) == {"fast": "3", "notional": "10000", "slow": "30"}
+    assert parameters(first) == {
+        "fast": "3",
+        "notional": "10000",
+        "slow": "30",
+        "stop_pct": "0",
+        "target_pct": "0",
+    }
     assert load("sma_cross", parameters(first)) == first
 
 

@@ -94,6 +94,7 @@ class Gambler:
         kept = {name: os.environ[name] for name in ("PATH", "LANG", "LD_LIBRARY_PATH") if name in os.environ}
         ours: dict[str, str | None] = {
             "HOME": str(self.directory),
+            "PYTHONPATH": str(ROOT),  # this checkout, whatever is installed
             "GAMBLER_DATA_DIR": str(self.directory / "data"),
             "GAMBLER_DATABASE_URL": self.database_url,
             "APCA_API_BASE_URL": self.exchange_url,

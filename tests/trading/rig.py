@@ -3,7 +3,7 @@
 import contextlib
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -34,6 +34,8 @@ from tests.support.market import OPEN, write_tape
 KEYS = ("PKRIG", "secret")
 BUY = Wish("AAA", Side.BUY, Decimal(10))
 SELL = Wish("AAA", Side.SELL, Decimal(10), Role.EXIT)
+PROTECTED = replace(BUY, stop_loss=Decimal(95))
+BRACKETED = replace(BUY, stop_loss=Decimal(95), take_profit=Decimal(120))
 RESTING = Wish("AAA", Side.BUY, Decimal(10), type="limit", limit_price=Decimal(50))
 KEY = "bar:one:0"
 NO_POSITION = Reply(404, json.dumps({"code": 40410000, "message": "position does not exist"}), {})
@@ -130,6 +132,7 @@ class Rig:
         self.state = self.house.open().state
         self.recovery, self.blocks = self.house.recovery()
         self.desk, self.in_doubt = self.recovery.desk, self.recovery.in_doubt
+        self.protection = self.recovery.protection
         known = self.state.records.sessions()
         self.session = known[0] if known else self._begin()
 
@@ -204,6 +207,28 @@ class Rig:
         self.pass_time(60)
         self.recovery.run()
         return order
+
+    def bought(self, wish: Wish = PROTECTED) -> Order:
+        """Bought, filled and booked, and nothing done about protection yet."""
+        order = self.placed(wish)
+        self.pass_time(60)
+        self.in_doubt.settle()
+        self.recovery.reconciler.round()
+        return order
+
+    def live_exits(self) -> list[tuple[str, str, str, str]]:
+        """Sell orders that work at the exchange, held ones too: type, shares left, price, status."""
+        return [
+            (
+                order["type"],
+                str(Decimal(order["qty"]) - Decimal(order["filled_qty"])),
+                order["stop_price"] or order["limit_price"] or "",
+                order["status"],
+            )
+            for order in self.at_exchange()
+            if order["side"] == "sell"
+            and order["status"] in ("new", "accepted", "held", "partially_filled", "pending_new")
+        ]
 
     def raw(self, path: str) -> Any:
         """What the exchange itself answers, whatever the weather."""

@@ -1,0 +1,359 @@
+"""Protection: the exits a position should have against those it has. Pure: same books, same step.
+
+At most one step a symbol and pass, so that the next pass decides on what the broker has made of this one:
+
+    need = shares - live exits            an exit is live until the broker says that it is final
+    too much, wrong, in the way           cancel one order, wait until it is final, count again
+    too little                            place what is missing, under the next version
+
+Placing before the old exit is final would sell the shares twice; so would an id that a restart does not find again
+(docs/protection.md, with what was proven about it).
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import ROUND_HALF_EVEN, Decimal
+from enum import StrEnum
+from typing import Any
+
+from gambler_ai.domain.money import ONE_DOLLAR, ZERO, text
+from gambler_ai.domain.orders import LIVE, Order, OrderStatus, Role, Side
+from gambler_ai.domain.positions import EXTERNAL, Position, PositionStatus
+
+PROTECTIVE = frozenset({Role.STOP, Role.TAKE_PROFIT})
+LEAVING = frozenset({Role.EXIT, Role.CLOSE})
+
+
+class Act(StrEnum):
+    PLACE = "place"
+    SEND = "send"  # an exit that waited until its shares were free
+    WITHDRAW = "withdraw"  # an exit that waited and is not wanted any more
+    CANCEL = "cancel"
+    READ = "read"  # the broker has to say first what became of an order
+
+
+@dataclass(frozen=True, slots=True)
+class Exit:
+    """An exit order to be made. `stop_loss` is the stop of an OCO, whose own price is the target."""
+
+    role: Role
+    type: str
+    qty: Decimal
+    time_in_force: str
+    version: int
+    limit_price: Decimal | None = None
+    stop_price: Decimal | None = None
+    stop_loss: Decimal | None = None
+    order_class: str = ""
+
+    def decision_key(self, position_id: str) -> str:
+        return f"protect:{position_id}:{self.version}:{text(self.qty)}"
+
+    def __str__(self) -> str:
+        kept = "until cancelled" if self.time_in_force == "gtc" else "for the day"
+        if self.order_class:
+            return f"a stop at {text(self.stop_loss or ZERO)} and a target at {text(self.limit_price or ZERO)}, {kept}"
+        if self.stop_price is not None:
+            return f"a stop at {text(self.stop_price)}, {kept}"
+        return f"a target at {text(self.limit_price)}, {kept}" if self.limit_price else "a market order"
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One thing to do for a symbol: `order` is what to cancel, read, send or withdraw, `exit` what to place."""
+
+    symbol: str
+    act: Act
+    reason: str
+    evidence: Mapping[str, Any]
+    order: Order | None = None
+    position: Position | None = None
+    exit: Exit | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What beside the books decides.
+
+    `place` False = a waiver: nothing new is placed, what is too much is still cancelled. `external_pct` = a stop so
+    many percent from the entry price for shares of nobody's strategy. `beyond` = signed shares the broker has more than
+    the books, by symbol; for symbols in `unconfirmed` that may be a stale answer: less is placed, nothing cancelled.
+    `stale_before` = exits that still wait and were meant for an earlier time are withdrawn. `unprotected_long` names
+    positions whose entry is not waited for any longer, `flatten` those to be closed.
+    """
+
+    place: bool = True
+    external_pct: Decimal | None = None
+    beyond: Mapping[str, Decimal] = field(default_factory=dict)
+    unconfirmed: frozenset[str] = frozenset()
+    stale_before: datetime | None = None
+    unprotected_long: frozenset[str] = frozenset()
+    flatten: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What to do, and by position how many shares want an exit and have none that works."""
+
+    steps: tuple[Step, ...]
+    exposed: Mapping[str, Decimal]
+
+
+def decide(positions: Iterable[Position], orders: Iterable[Order], terms: Terms) -> Decision:
+    """Compare wanted and actual exits of every symbol that has a position or an exit of ours."""
+    held: dict[str, list[Position]] = {}
+    for position in positions:
+        if position.status is not PositionStatus.CLOSED:
+            held.setdefault(position.symbol, []).append(position)
+    working: dict[str, list[Order]] = {}
+    for order in orders:
+        working.setdefault(order.symbol, []).append(order)
+    ours = {symbol for symbol, some in working.items() if any(o.role in PROTECTIVE | LEAVING for o in some)}
+    steps, exposed = [], {}
+    for symbol in sorted(held.keys() | ours):
+        books = _Symbol(symbol, held.get(symbol, []), working.get(symbol, []), terms)
+        step = books.step()
+        if step is not None:
+            steps.append(step)
+        exposed.update(books.exposed())
+    return Decision(tuple(steps), exposed)
+
+
+def levels(position: Position, terms: Terms) -> tuple[Decimal | None, Decimal | None]:
+    """Stop and target in USD a share that this position should have; None = none is wanted."""
+    if position.owner != EXTERNAL:
+        return position.stop_loss, position.take_profit
+    if terms.external_pct is None:
+        return None, None
+    return away_from(position.entry_price, -terms.external_pct if position.quantity > 0 else terms.external_pct), None
+
+
+def away_from(price: Decimal, percent: Decimal) -> Decimal:
+    """The price so many percent above (or, negative, below) another, on Alpaca's tick grid."""
+    moved = price * (100 + percent) / 100
+    return moved.quantize(Decimal("0.01") if moved >= ONE_DOLLAR else Decimal("0.0001"), ROUND_HALF_EVEN)
+
+
+def exits_of(position: Position, orders: Iterable[Order]) -> list[Order]:
+    """Live orders of ours that take this position's shares out, those that wait included, oldest first. A leg whose
+    order was not made for a position belongs to its owner's."""
+    found = [
+        o
+        for o in orders
+        if o.status in LIVE
+        and o.symbol == position.symbol
+        and o.role in PROTECTIVE | LEAVING
+        and o.side.sign * position.quantity < 0
+        and (o.position_id == position.position_id if o.position_id else o.owner == position.owner)
+    ]
+    return sorted(found, key=lambda o: (o.created_at, o.client_order_id))
+
+
+def shares(orders: Iterable[Order]) -> Decimal:
+    """Unsigned shares these live orders may still sell or cover; the members of a group share theirs."""
+    groups: dict[str, Decimal] = {}
+    for order in orders:
+        name = order.parent_id or order.client_order_id
+        groups[name] = max(groups.get(name, ZERO), abs(order.remaining))
+    return sum(groups.values(), ZERO)
+
+
+class _Symbol:
+    """One symbol's positions (all of one sign) and orders."""
+
+    def __init__(self, symbol: str, held: Sequence[Position], orders: Sequence[Order], terms: Terms) -> None:
+        self.symbol, self.held, self.terms = symbol, held, terms
+        live = [o for o in orders if o.status in LIVE]
+        sleeping = {o.client_order_id for o in live if o.role is Role.ENTRY}
+        self.orders = [o for o in orders if o.parent_id not in sleeping]  # legs of an entry that is not filled wait
+        self.live = [o for o in self.orders if o.status in LIVE]
+        self.net = sum((p.quantity for p in held), ZERO)
+        self.sizes = self._sizes()
+        all_exits = {p.position_id: exits_of(p, self.live) for p in held}
+        self.waiting = {
+            name: next((o for o in some if o.status is OrderStatus.PLANNED), None) for name, some in all_exits.items()
+        }
+        self.exits = {
+            name: [o for o in some if o.status is not OrderStatus.PLANNED] for name, some in all_exits.items()
+        }
+        self.strangers = self._strangers()
+
+    def step(self) -> Step | None:
+        return self._unread() or self._wrong_way() or next(filter(None, map(self._of_position, self.held)), None)
+
+    def exposed(self) -> dict[str, Decimal]:
+        result = {}
+        for position in self.held:
+            missing = self._size(position) - self._covered(position)
+            if missing > 0 and self._wanted(position, missing) is not None:
+                result[position.position_id] = missing
+        return result
+
+    # --- how many shares --------------------------------------------------------------------------------------
+
+    def _sizes(self) -> dict[str, Decimal]:
+        """Unsigned shares to protect, by position: what the books say, or the broker's number where a look has
+        confirmed that they differ. No exits at all where the broker has the opposite sign."""
+        sizes = {p.position_id: abs(p.quantity) for p in self.held}
+        beyond = self.terms.beyond.get(self.symbol, ZERO)
+        if not beyond or self.symbol in self.terms.unconfirmed or not self.net:
+            return sizes
+        truth = max(ZERO, (self.net + beyond) * (1 if self.net > 0 else -1))
+        more = truth - abs(self.net)
+        for position in self.held if more > 0 else reversed(self.held):
+            if more > 0 and levels(position, self.terms) == (None, None):
+                continue
+            change = more if more > 0 else max(more, -sizes[position.position_id])
+            sizes[position.position_id] += change
+            more -= change
+        return sizes
+
+    def _size(self, position: Position) -> Decimal:
+        return self.sizes[position.position_id]
+
+    def _strangers(self) -> dict[str, Decimal]:
+        """Shares that exits of others hold, by position: where nothing of ours is, EXTERNAL first, then the oldest."""
+        mine = {o.client_order_id for exits in self.exits.values() for o in exits}
+        others = [o for o in self.live if o.client_order_id not in mine and o.status is not OrderStatus.PLANNED]
+        pool = shares(o for o in others if o.side.sign * self.net < 0 and not self._is_leftover(o))
+        given: dict[str, Decimal] = {}
+        for position in sorted(self.held, key=lambda p: p.owner != EXTERNAL):
+            free = max(ZERO, self._size(position) - shares(self.exits[position.position_id]))
+            given[position.position_id] = min(pool, free)
+            pool -= given[position.position_id]
+        if pool and self.held:
+            given[self.held[-1].position_id] += pool
+        return given
+
+    def _covered(self, position: Position) -> Decimal:
+        """Shares with a live exit; one that only waits covers nothing."""
+        return shares(self.exits[position.position_id]) + self.strangers[position.position_id]
+
+    # --- what to do -------------------------------------------------------------------------------------------
+
+    def _unread(self) -> Step | None:
+        """The broker executed shares of an exit that are not booked yet, or made legs we were not told of: nothing is
+        counted before they are known."""
+        heads = {o.parent_id for o in self.orders}
+        for order in self.live:
+            if order.order_class and order.status is OrderStatus.WORKING and order.client_order_id not in heads:
+                return self._about(Act.READ, order, "its legs are not known yet")
+        for order in self.orders:
+            if order.filled_qty != order.broker_filled_qty and order.broker_order_id and order.role is not Role.ENTRY:
+                return self._about(Act.READ, order, "shares of it were executed that the books do not have yet")
+        return None
+
+    def _wrong_way(self) -> Step | None:
+        for order in self.live:
+            if self._is_leftover(order):
+                why = "there is nothing left that it could close" if not self.net else "it would add to the position"
+                return self._end(order, why)
+        return None
+
+    def _is_leftover(self, order: Order) -> bool:
+        """An exit of ours that closes nothing: of a closed position, or in the wrong direction."""
+        if order.role not in PROTECTIVE | LEAVING:
+            return False
+        gone = order.position_id is not None and order.position_id not in {p.position_id for p in self.held}
+        return gone or order.side.sign * self.net >= 0
+
+    def _of_position(self, position: Position) -> Step | None:
+        exits = self.exits[position.position_id]
+        size, covered = self._size(position), self._covered(position)
+        protective = [o for o in exits if o.role in PROTECTIVE]
+        if covered > size and exits and self.symbol not in self.terms.unconfirmed:
+            surplus = (protective or exits)[-1]
+            return self._end(surplus, f"exits of {text(covered)} shares are live, there are {text(size)}")
+        waiting = self.waiting[position.position_id]
+        if waiting is not None:
+            return self._of_waiting(position, waiting, protective, size, covered)
+        wrong = next((o for o in protective if self._is_wrong(position, o)), None)
+        if wrong is not None and self.terms.place:
+            return self._end(wrong, "the position wants another exit")
+        return self._missing(position, size - covered)
+
+    def _of_waiting(
+        self, position: Position, waiting: Order, protective: Sequence[Order], size: Decimal, covered: Decimal
+    ) -> Step | None:
+        """A strategy's exit whose shares a stop still holds: free them, then send it."""
+        wanted = abs(waiting.remaining)
+        stale_before = self.terms.stale_before
+        if stale_before is not None and (waiting.valid_until is None or waiting.valid_until < stale_before):
+            return self._about(Act.WITHDRAW, waiting, "its signal is too old", position)
+        if wanted > size - (covered - shares(protective)):
+            return self._about(Act.WITHDRAW, waiting, f"only {text(size)} shares are left", position)
+        if wanted <= size - covered:
+            return self._about(Act.SEND, waiting, "its shares are free", position)
+        in_the_way = protective[-1] if protective else None
+        return self._end(in_the_way, "an exit of the strategy waits for its shares") if in_the_way else None
+
+    def _is_wrong(self, position: Position, order: Order) -> bool:
+        """Of the orders made for this position itself only: legs and orders moved by hand stay as they are."""
+        if order.position_id != position.position_id or order.parent_id is not None:
+            return False
+        wanted = self._wanted(position, abs(order.remaining))
+        if wanted is None:
+            return False
+        mine = (order.role, order.limit_price, order.stop_price, order.stop_loss)
+        return mine != (wanted.role, wanted.limit_price, wanted.stop_price, wanted.stop_loss)
+
+    def _missing(self, position: Position, missing: Decimal) -> Step | None:
+        beyond = self.terms.beyond.get(self.symbol, ZERO)
+        if self.symbol in self.terms.unconfirmed and beyond * self.net < 0:
+            missing = min(missing, max(ZERO, abs(self.net) - abs(beyond)))
+        wanted = self._wanted(position, missing) if missing > 0 and self.terms.place else None
+        if wanted is None:
+            return None
+        entry = next((o for o in self.live if o.role is Role.ENTRY and o.side.sign * position.quantity > 0), None)
+        if entry is not None and not wanted.order_class:
+            if position.position_id in self.terms.unprotected_long:
+                return self._end(entry, "shares it bought are without protection for too long")
+            return self._about(Act.READ, entry, "Alpaca takes no stop while an entry is open (wash trade)", position)
+        reason = f"{text(missing)} of {text(abs(position.quantity))} shares had no exit: {wanted}"
+        evidence = {
+            "position": position.position_id,
+            "shares": text(position.quantity),
+            "covered": text(self._covered(position)),
+            "version": wanted.version,
+        }
+        return Step(self.symbol, Act.PLACE, reason, evidence, position=position, exit=wanted)
+
+    def _wanted(self, position: Position, qty: Decimal) -> Exit | None:
+        """The exit for so many shares. Stop and target live together as an OCO only, and that takes whole shares; of a
+        fraction the stop is what matters. What is not whole ends with the day (docs/orders.md of Alpaca)."""
+        version = position.protections + 1
+        if position.position_id in self.terms.flatten:
+            return Exit(Role.CLOSE, "market", qty, "day", version)
+        stop, target = levels(position, self.terms)
+        whole = qty == qty.to_integral_value()
+        kept = "gtc" if whole else "day"
+        if stop is not None and target is not None and whole:
+            return Exit(
+                Role.TAKE_PROFIT, "limit", qty, kept, version, limit_price=target, stop_loss=stop, order_class="oco"
+            )
+        if stop is not None:
+            return Exit(Role.STOP, "stop", qty, kept, version, stop_price=stop)
+        if target is not None:
+            return Exit(Role.TAKE_PROFIT, "limit", qty, kept, version, limit_price=target)
+        return None
+
+    def _end(self, order: Order, why: str) -> Step:
+        """Cancel, or find out how the cancel that was asked for ended. An order in doubt has first to be found."""
+        if order.status is OrderStatus.PLANNED:
+            return self._about(Act.WITHDRAW, order, why)
+        asked = order.cancel_asked_at is not None or order.broker_order_id is None
+        return self._about(Act.READ if asked else Act.CANCEL, order, why)
+
+    def _about(self, act: Act, order: Order, why: str, position: Position | None = None) -> Step:
+        evidence = {
+            "client_order_id": order.client_order_id,
+            "status": order.status.value,
+            "qty": None if order.qty is None else text(order.qty),
+            "filled": text(order.filled_qty),
+        }
+        return Step(self.symbol, act, why, evidence, order=order, position=position)
+
+
+def side_of_exit(position: Position) -> Side:
+    return Side.SELL if position.quantity > 0 else Side.BUY

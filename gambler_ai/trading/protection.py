@@ -1,0 +1,245 @@
+"""The protection pass: acts on what `domain.protection` decides, and measures how long shares are without an exit.
+
+Each placement and each cancel is an intent under the protocol of every order: committed before a byte is sent, the same
+id on every retry, in doubt when the answer is lost. A crash anywhere leaves books from which the next pass decides the
+same, so there is nothing to remember but how long something lasts: that is counted anew after a restart.
+"""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+
+from gambler_ai.broker.gateway import Gateway
+from gambler_ai.clock import Clock
+from gambler_ai.crashpoints import crashpoint
+from gambler_ai.domain import facts
+from gambler_ai.domain.money import text
+from gambler_ai.domain.orders import Order, OrderStatus
+from gambler_ai.domain.protection import Act, Decision, Step, Terms, decide
+from gambler_ai.domain.reconciliation import Action
+from gambler_ai.domain.sightings import Collision, facts_of_sighting
+from gambler_ai.errors import BrokerRefusesUs, BrokerUnreachable, RateLimited
+from gambler_ai.logs import get_logger
+from gambler_ai.trading.order_desk import OrderDesk
+from gambler_ai.trading.position_reconciler import Round
+from gambler_ai.trading.state_manager import StateManager
+
+log = get_logger("protection")
+
+MAX_PASSES = 8
+FIRST_WAIT_S = 0.05
+LONGEST_WAIT_S = 30.0
+NEVER = math.inf
+
+
+@dataclass(frozen=True, slots=True)
+class ProtectionRules:
+    """`place` False is a waiver; `external_pct` protects EXTERNAL positions too. Wall seconds without an exit before
+    people are told, and before `emergency` is carried out: "hold" the shares and go on trying, or "flatten" them."""
+
+    place: bool = True
+    external_pct: Decimal | None = None
+    alarm_s: float = 10.0
+    emergency_s: float = 60.0
+    emergency: str = "hold"
+
+
+@dataclass
+class _Wait:
+    """`stubborn` = the broker refused; nothing but time helps. Otherwise news of an order ends it."""
+
+    until: float
+    seconds: float
+    stubborn: bool
+
+
+@dataclass
+class Protection:
+    """`due` is the monotonic time of the next pass; `mark` makes it now. `stale_before`: see Terms."""
+
+    state: StateManager
+    desk: OrderDesk
+    gateway: Gateway
+    clock: Clock
+    rules: ProtectionRules = field(default_factory=ProtectionRules)
+    tell: Callable[[Sequence[facts.Fact]], None] = lambda _facts: None
+    stale_before: datetime | None = None
+    due: float = 0.0
+    _beyond: dict[str, Decimal] = field(default_factory=dict)
+    _unconfirmed: frozenset[str] = frozenset()
+    _waits: dict[str, _Wait] = field(default_factory=dict)
+    _since: dict[str, float] = field(default_factory=dict)
+    _alarmed: dict[str, str] = field(default_factory=dict)
+    _why: dict[str, str] = field(default_factory=dict)
+
+    def mark(self) -> None:
+        """Something changed: decide again with the next duty."""
+        self._waits = {symbol: wait for symbol, wait in self._waits.items() if wait.stubborn}
+        self.due = 0.0
+
+    def learn(self, done: Round) -> None:
+        """What a look found that the books cannot explain."""
+        self._beyond = {d.symbol: d.theirs - d.ours for d in done.plan.differences}
+        self._unconfirmed = frozenset(question.action.symbol for question in done.pending)
+        self.mark()
+
+    @property
+    def is_due(self) -> bool:
+        return self.clock.monotonic() >= self.due
+
+    def decision(self) -> Decision:
+        """What is to be done now; changes nothing."""
+        book, now = self.state.book, self.clock.monotonic()
+        long = {name for name, since in self._since.items() if now - since >= self.rules.alarm_s}
+        longer = {name for name, since in self._since.items() if now - since >= self.rules.emergency_s}
+        terms = Terms(
+            place=self.rules.place,
+            external_pct=self.rules.external_pct,
+            beyond=self._beyond,
+            unconfirmed=self._unconfirmed,
+            stale_before=self.stale_before,
+            unprotected_long=frozenset(long),
+            flatten=frozenset(longer) if self.rules.emergency == "flatten" else frozenset(),
+        )
+        return decide(book.open_positions(), book.orders.values(), terms)
+
+    def run(self) -> list[Action]:
+        """Pass after pass as long as the broker answers at once; never waits. Returns what was done."""
+        done: list[Action] = []
+        for _ in range(MAX_PASSES):
+            decision = self.decision()
+            self._measure(decision)
+            now = self.clock.monotonic()
+            steps = [step for step in decision.steps if not _is_in_doubt(step.order)]
+            self._waits = {s.symbol: self._waits[s.symbol] for s in steps if s.symbol in self._waits}
+            due = [s for s in steps if s.symbol not in self._waits or self._waits[s.symbol].until <= now]
+            if not [step for step in due if self._try(step, done)]:
+                break
+        self.due = self._next_time()
+        return done
+
+    def _try(self, step: Step, done: list[Action]) -> bool:
+        """Whether the step got somewhere; if not, the symbol waits, each time longer."""
+        try:
+            forward = self._act(step, done)
+        except (BrokerUnreachable, RateLimited, BrokerRefusesUs) as error:
+            log.warning("protection.no_answer", symbol=step.symbol, error=str(error))
+            forward = False
+        if forward:
+            self._waits.pop(step.symbol, None)
+        else:
+            seconds = min(self._waits[step.symbol].seconds * 2, LONGEST_WAIT_S) if step.symbol in self._waits else 0.0
+            seconds = seconds or FIRST_WAIT_S
+            self._waits[step.symbol] = _Wait(self.clock.monotonic() + seconds, seconds, step.act is Act.PLACE)
+        return forward
+
+    def _act(self, step: Step, done: list[Action]) -> bool:
+        crashpoint("protection.before_step")
+        if step.act is Act.PLACE and step.position is not None and step.exit is not None:
+            order = self.desk.protect(step.position, step.exit, step.reason)
+            forward = not order.is_terminal
+            self._why[step.symbol] = order.error or ""
+            done.append(self._action("R3", step, "place exit" if forward else "exit refused"))
+        elif step.order is None:
+            forward = False
+        elif step.act is Act.SEND:
+            forward = not self.desk.send_planned(step.order).is_terminal
+        elif step.act is Act.WITHDRAW:
+            forward = self.desk.withdraw(step.order, step.reason).is_terminal
+            done.append(self._action("R3", step, "withdraw exit"))
+        elif step.act is Act.CANCEL:
+            asked = self.desk.cancel(step.order, step.reason)
+            done.append(self._action("R3", step, "cancel exit"))
+            forward = self._read(asked, done)
+        else:
+            self._why[step.symbol] = step.reason
+            forward = self._read(step.order, done) or self._ask_again(step)
+        crashpoint("protection.after_step")
+        return forward
+
+    def _read(self, order: Order, done: list[Action]) -> bool:
+        """What became of an order, from itself, with its fills; whether that was news. The order's own total is
+        evidence enough for the quantity; the executions refine the prices later."""
+        if order.broker_order_id is None:
+            return False
+        seen = self.gateway.order_by_id(order.broker_order_id)
+        if seen is None:
+            return False
+        book, now = self.state.book, self.clock.now()
+        try:
+            found = facts_of_sighting(book, self.state.account_id, seen, (), now, why="seen for protection", infer=True)
+        except Collision as collision:
+            self.desk.collided(collision)
+            return False
+        if not found:
+            return False
+        self.state.record(found)
+        self.tell(found)
+        evidence = {"client_order_id": order.client_order_id, "broker_status": seen.status}
+        reason = f"the order is {seen.status} at the broker, {text(seen.filled_qty)} shares executed"
+        done.append(Action("R4", order.symbol, "book fills", reason, evidence, tuple(found)))
+        after = self.state.book.order(order.client_order_id)
+        return after is not None and after.is_terminal
+
+    def _ask_again(self, step: Step) -> bool:
+        """A cancel that seems to have been lost is asked for once more; repeating it is harmless."""
+        order = step.order
+        waited = self._waits.get(step.symbol)
+        if order is None or waited is None or waited.seconds < 1.0:
+            return False
+        live = self.state.book.order(order.client_order_id)
+        if live is not None and live.status is OrderStatus.WORKING and live.cancel_asked_at is not None:
+            self.desk.cancel(live, step.reason)
+        return False
+
+    def _action(self, row: str, step: Step, what: str) -> Action:
+        log.info(f"protection.{what.replace(' ', '_')}", symbol=step.symbol, why=step.reason)
+        return Action(row, step.symbol, what, step.reason, step.evidence)
+
+    # --- time -------------------------------------------------------------------------------------------------
+
+    def _measure(self, decision: Decision) -> None:
+        """Since when which shares are without an exit; tell once when it is too long, and once when it is over."""
+        now = self.clock.monotonic()
+        self._since = {name: self._since.get(name, now) for name in decision.exposed}
+        for name in [name for name in self._alarmed if name not in decision.exposed]:
+            symbol = self._alarmed.pop(name)
+            log.info("position.protected_again", position=name)
+            self.state.record([facts.note("protection.restored", {}, position_id=name, symbol=symbol)])
+        for name, since in self._since.items():
+            if now - since >= self.rules.alarm_s and name not in self._alarmed:
+                self._alarm(name, decision.exposed[name], now - since)
+
+    def _alarm(self, position_id: str, missing: Decimal, seconds: float) -> None:
+        position = self.state.book.position(position_id)
+        assert position is not None
+        self._alarmed[position_id] = position.symbol
+        why = self._why.get(position.symbol, "")
+        payload = {"shares": text(missing), "seconds": str(round(seconds)), "why": why}
+        log.error("position.unprotected", position=position_id, **payload)
+        self.state.record([facts.note("protection.alarm", payload, position_id=position_id, symbol=position.symbol)])
+
+    def blocks(self) -> Mapping[str, str]:
+        """Symbols in which shares are without an exit for too long."""
+        return {
+            symbol: f"shares of {symbol} are without protection: {self._why.get(symbol) or 'being placed'}"
+            for symbol in self._alarmed.values()
+        }
+
+    @property
+    def waits_s(self) -> float:
+        """Seconds until the next pass is due; 0 = now."""
+        return max(0.0, self.due - self.clock.monotonic())
+
+    def _next_time(self) -> float:
+        now = self.clock.monotonic()
+        limits = (self.rules.alarm_s, self.rules.emergency_s)
+        alarms = [since + limit for since in self._since.values() for limit in limits if since + limit > now]
+        return min([*alarms, *(wait.until for wait in self._waits.values())], default=NEVER)
+
+
+def _is_in_doubt(order: Order | None) -> bool:
+    """It is looked up, or sent again, under its id elsewhere; until then nobody can cancel it."""
+    return order is not None and order.broker_order_id is None and order.status is not OrderStatus.PLANNED
