@@ -222,10 +222,8 @@ def exchange_status(as_json: bool) -> None:
 @JSON
 def simulate(seeds: int | None, seed: int | None, steps: int, as_json: bool) -> None:
     """Run the whole application under invented disasters, and check every promise after every step."""
-    from gambler_ai.logs import configure
     from gambler_ai.simulation import many, screen
 
-    configure("error")
     first, count = seed or 0, seeds or (100 if seed is None else 1)
     summary = many.Summary()
     for report in screen.with_progress(many.run_many(range(first, first + count), steps), count):

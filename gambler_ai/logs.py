@@ -1,8 +1,9 @@
 """Structured log lines on stderr, for people on a terminal and as JSON elsewhere; secrets are masked."""
 
+import contextlib
 import logging
 import sys
-from collections.abc import MutableMapping
+from collections.abc import Iterator, MutableMapping
 from typing import Any
 
 _LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
@@ -47,6 +48,17 @@ def configure(level: str = "info") -> None:
     )
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(name)s: %(message)s", force=True)
     _threshold = number
+
+
+@contextlib.contextmanager
+def silence() -> Iterator[None]:
+    """No lines at all meanwhile: a simulation has thousands of lives, and tells what matters itself."""
+    global _threshold
+    before, _threshold = _threshold, max(_LEVELS.values()) + 1
+    try:
+        yield
+    finally:
+        _threshold = before
 
 
 class Logger:

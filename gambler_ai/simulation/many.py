@@ -20,6 +20,7 @@ class Summary:
     steps: int = 0
     fired: Counter[str] = field(default_factory=Counter)
     happened: Counter[str] = field(default_factory=Counter)
+    died_at: Counter[str] = field(default_factory=Counter)
     failed: list[Report] = field(default_factory=list)
 
     @property
@@ -31,6 +32,7 @@ class Summary:
         self.steps += report.steps
         self.fired += report.fired
         self.happened += report.happened
+        self.died_at += report.died_at
         if not report.ok:
             self.failed.append(report)
 
@@ -40,6 +42,7 @@ class Summary:
             "seeds": self.seeds,
             "steps": self.steps,
             "fired": dict(sorted(self.fired.items())),
+            "died_at": dict(sorted(self.died_at.items())),
             "happened": dict(sorted(self.happened.items())),
             "failed": [report.as_json() for report in self.failed],
         }

@@ -110,6 +110,10 @@ class Process:
             self._renewed = self._world.elapsed
             keeper.beat()
 
+    def wake(self) -> None:
+        """It was frozen: the lease's thread is no quicker than the others to find out what happened meanwhile."""
+        self._renewed = self._world.elapsed
+
     @property
     def _loop(self) -> Loop:
         assert self.loop is not None, "start comes first"
@@ -146,7 +150,7 @@ class Process:
 
     def vanish(self) -> None:
         """The kernel takes back what a dead process held; nothing of ours runs any more."""
-        self.gateway.close()
+        self.gateway.vanish()
         if self.run.house.opened:
             self.run.house.books.state.close()
         self.parts.database.close()

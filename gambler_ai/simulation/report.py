@@ -24,6 +24,8 @@ class Report:
     fired: Counter[str] = field(default_factory=Counter)
     happened: Counter[str] = field(default_factory=Counter)
     """Orders, executions, starts and the like: whether the schedule was worth running."""
+    died_at: Counter[str] = field(default_factory=Counter)
+    """Where processes were killed: crash points, and both sides of requests."""
     violations: list[Violation] = field(default_factory=list)
     log: list[str] = field(default_factory=list)
 
@@ -48,6 +50,7 @@ class Report:
             "ok": self.ok,
             "violations": [{"step": v.step, "invariant": v.invariant, "detail": v.detail} for v in self.violations],
             "fired": dict(sorted(self.fired.items())),
+            "died_at": dict(sorted(self.died_at.items())),
             "happened": dict(sorted(self.happened.items())),
             "digest": self.digest,
             "replay": self.replay,

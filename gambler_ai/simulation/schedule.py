@@ -4,6 +4,25 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from random import Random
 
+_ACTS = {
+    "bar": 34,
+    "spoil change": 14,
+    "spoil read": 6,
+    "stale": 6,
+    "stream": 7,
+    "crash": 8,
+    "freeze": 3,
+    "second start": 2,
+    "twin start": 2,
+    "commit fails": 3,
+    "hand trades": 3,
+    "hand cancels": 2,
+    "hand halts": 1,
+    "hand lifts": 2,
+    "stop": 2,
+}
+"""How likely each thing is, as weights."""
+
 
 @dataclass(frozen=True, slots=True)
 class Step:
@@ -18,4 +37,5 @@ def schedule(seed: int, steps: int) -> Iterator[Step]:
     """Steps 1 to `steps`."""
     chance = Random(f"{seed}/schedule")
     for number in range(1, steps + 1):
-        yield Step(number, "bar", chance.choice((1.0, 1.0, 1.0, 0.3)))
+        act = chance.choices(tuple(_ACTS), tuple(_ACTS.values()))[0]
+        yield Step(number, act, chance.choice((1.0, 1.0, 1.0, 0.3)))

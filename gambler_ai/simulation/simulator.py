@@ -3,7 +3,7 @@
 import atexit
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -11,11 +11,15 @@ from random import Random
 from typing import Any
 
 from gambler_ai import crashpoints
+from gambler_ai.logs import silence
 from gambler_ai.simulation.examiner import Examiner
-from gambler_ai.simulation.network import Network
-from gambler_ai.simulation.process import AGAIN, ANEW, Process
-from gambler_ai.simulation.report import Report, Violation
+from gambler_ai.simulation.hand import Hand
+from gambler_ai.simulation.network import ENDPOINTS, LONGEST_LAG_S, ON_CHANGES, ON_READS, Network
+from gambler_ai.simulation.process import LABEL
+from gambler_ai.simulation.report import Report
 from gambler_ai.simulation.schedule import Step, schedule
+from gambler_ai.simulation.stream import ON_FRAMES
+from gambler_ai.simulation.traders import Traders
 from gambler_ai.simulation.world import World
 from gambler_ai.storage import schema
 from gambler_ai.storage.database import Database
@@ -23,7 +27,7 @@ from gambler_ai.trading import maintenance
 from gambler_ai.trading.house import House
 
 DEFAULT_STEPS = 200
-CALM_LIMIT = 120
+CALM_BARS = 120
 MEMORY = Path("/dev/shm")
 """Where a disk in memory usually is; a simulated crash needs no real disk."""
 
@@ -33,7 +37,7 @@ def run(seed: int, steps: int = DEFAULT_STEPS) -> Report:
     with tempfile.TemporaryDirectory(dir=MEMORY if MEMORY.is_dir() else None) as folder:
         shutil.copy(_empty_books(), Path(folder) / "books.db")
         simulator = Simulator(seed, steps, Path(folder))
-        with simulator.watching():
+        with silence(), simulator.watching():
             simulator.run()
         return simulator.report
 
@@ -41,153 +45,138 @@ def run(seed: int, steps: int = DEFAULT_STEPS) -> Report:
 @cache
 def _empty_books() -> Path:
     """A database with our tables, made once per process: migrations take longer than a schedule."""
-    folder = tempfile.mkdtemp(prefix="gambler-simulation-")
+    folder = Path(tempfile.mkdtemp(prefix="gambler-simulation-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    database = Database(f"sqlite:///{folder}/empty.db")
+    database = Database(f"sqlite:///{folder / 'empty.db'}")
     schema.upgrade(database)
     database.close()
-    return Path(folder) / "empty.db"
+    return folder / "empty.db"
 
 
 class Simulator:
-    """See the module's text. `trader` is the process that should trade; another may be frozen or just starting."""
+    """See the module's text. The steps come from the schedule; what they do in detail is drawn here."""
 
     def __init__(self, seed: int, steps: int, folder: Path) -> None:
         self.report = Report(seed, steps)
         self.world = World(seed, folder)
-        self.network = Network(self.world)
-        self.examiner = Examiner(self.world)
-        self.trader: Process | None = None
-        self._chance = Random(f"{seed}/accidents")
-        self._acting: list[Process] = []
-        self._started = 0
-        self._step = 0
-        self._start_at = 0.0
+        self.network = Network(self.world, self.report.fired)
+        self.examiner = Examiner(self.world, self.report)
+        self.traders = Traders(self.world, self.network, self.examiner, self.report)
+        self.hand = Hand(self.world, LABEL, self.report.fired)
+        self._chance = Random(f"{seed}/details")
 
     @contextmanager
     def watching(self) -> Iterator[None]:
-        """While it runs every crash point of the program is passed under our eyes."""
-        crashpoints.arm(self._passed)
+        """While it runs, every crash point of the program is passed under our eyes."""
+        crashpoints.arm(self.traders.passed)
         try:
             yield
         finally:
             crashpoints.arm(None)
+            self.network.calm()
             self.examiner.close()
-            if self.trader is not None and self.trader.ended is None:
-                self.trader.vanish()
+            if self.traders.trader is not None:
+                self.traders.trader.vanish()
             self.world.exchange.close()
 
     def run(self) -> None:
-        report = self.report
-        for step in schedule(report.seed, report.steps):
-            self._take(step)
-            if report.violations:
+        for step in schedule(self.report.seed, self.report.steps):
+            if not self._take(step):
                 return
-        self._converge(report.steps)
+        self._converge()
 
     # --- steps ------------------------------------------------------------------------------------------------
 
-    def _take(self, step: Step) -> None:
-        self._pass(step.bars * self.world.seconds_per_bar)
-        self._tend()
+    def _take(self, step: Step) -> bool:
+        """Whether every promise was kept."""
+        self.examiner.step = step.number
+        self._act(step.act)
+        self.world.pass_time(step.bars * self.world.seconds_per_bar)
+        self.traders.tend()
+        self.examiner.after_step()
         self._note(step)
+        return self.report.ok
 
-    def _pass(self, seconds: float) -> None:
-        self.world.pass_time(seconds)
-        if self.trader is not None:
-            self.trader.keep_lease()
-
-    def _tend(self) -> None:
-        """The trader works; one that ended is started again after a while, as a supervisor would."""
-        trader = self.trader
-        if trader is not None and trader.is_trading:
-            self._let(trader, trader.work)
-        elif self.world.elapsed >= self._start_at:
-            self.trader = trader = self._new_process()
-            request = AGAIN if self.examiner.may_resume() else ANEW
-            self._let(trader, lambda: trader.start(request))
-        else:
-            return
-        if trader.ended is not None:
-            self._start_at = self.world.elapsed + self._chance.choice((0.5, 3.0, 20.0))
-
-    def _new_process(self) -> Process:
-        self._started += 1
-        self.report.happened["starts"] += 1
-        return Process(self.world, self.network, self._started, self._passed_by)
-
-    def _let(self, process: Process, act: Callable[[], None]) -> None:
-        self._acting.append(process)
-        try:
-            act()
-        finally:
-            self._acting.pop()
-        if process.error is not None:
-            self._violated("I00", f"the trader ended with {type(process.error).__name__}: {process.error}")
-
-    def _passed(self, point: str) -> None:
-        if self._acting:
-            self._passed_by(self._acting[-1], point)
-
-    def _passed_by(self, process: Process, point: str) -> None:
-        pass
-
-    # --- judging ----------------------------------------------------------------------------------------------
-
-    def _violated(self, invariant: str, detail: str, step: int | None = None) -> None:
-        self.report.violations.append(Violation(step or self._step, invariant, detail))
+    def _act(self, act: str) -> None:
+        chance, traders = self._chance, self.traders
+        match act:
+            case "spoil change":
+                self.network.spoil_change(chance.choice(ON_CHANGES))
+            case "spoil read":
+                self.network.spoil_read(chance.choice((*ENDPOINTS, "market")), chance.choice(ON_READS))
+            case "stale":
+                self.network.make_stale(chance.choice(ENDPOINTS), chance.uniform(1.0, LONGEST_LAG_S))
+            case "stream":
+                self.network.stream.disturb(chance.choice(ON_FRAMES), chance.uniform(2.0, 25.0))
+            case "crash":
+                traders.crash()
+            case "freeze":
+                traders.freeze()
+            case "second start":
+                traders.start_another()
+            case "twin start":
+                traders.start_twins()
+            case "commit fails":
+                traders.fail_commit()
+            case "hand trades":
+                self.hand.trades()
+            case "hand cancels":
+                self.hand.cancels()
+            case "hand halts":
+                self.hand.stops_us()
+            case "hand lifts":
+                self.hand.lets_us_go_on()
+            case "stop":
+                traders.stop()
 
     def _note(self, step: Step) -> None:
-        self._step = step.number
         head = self.examiner.head()
-        state = "-" if self.trader is None else self.trader.ended or "trading"
+        trader = self.traders.trader
+        state = "nobody" if trader is None else f"{trader.number} {trader.ended or 'trading'}"
         self.report.log.append(
-            f"{step.number} {step.act} {self.world.elapsed:.6f} {self.world.exchange.now.isoformat()} {state} "
+            f"{step.number} {step.act} | {self.world.elapsed:.6f} s {self.world.exchange.now.isoformat()} | {state} | "
             f"{head.seq} {head.hash[:16]} {head.token}"
         )
 
-    def _converge(self, steps: int) -> None:
+    # --- the end ----------------------------------------------------------------------------------------------
+
+    def _converge(self) -> None:
         """Nothing fails any more: books and broker must become equal, and stay so."""
-        for number in range(steps + 1, steps + 1 + CALM_LIMIT):
-            self._take(Step(number, "calm", 1.0))
-            if self.report.violations:
+        for quiet in (self.network.calm, self.traders.calm, self.hand.goes_away):
+            quiet()
+        first = self.report.steps + 1
+        for number in range(first, first + CALM_BARS):
+            if not self._take(Step(number, "calm", 1.0)):
                 return
-            if self._is_quiet():
+            if not (unrest := self._unrest()):
                 break
         else:
-            self._violated("I20", f"after {CALM_LIMIT} minutes without faults: {self._unrest()}")
+            self.examiner.found("I20", f"after {CALM_BARS} minutes without faults: {'; '.join(unrest)}")
             return
-        trader = self.trader
+        trader = self.traders.trader
         assert trader is not None
-        self._let(trader, trader.stop)
+        self.world.market_stands = True  # what moved after the last look would be news to a second one
+        self.traders.let(trader, trader.stop)
         if trader.ended != "exit 0":
-            self._violated("I08", f"a clean stop ended with {trader.ended}")
-        for invariant, detail in self.examiner.at_rest():
-            self._violated(invariant, detail)
+            self.examiner.found("I08", f"a clean stop ended with {trader.ended}")
+        self.examiner.at_rest()
         self._reconcile_again()
 
-    def _is_quiet(self) -> bool:
-        return not self._unrest()
-
     def _unrest(self) -> list[str]:
-        trader = self.trader
+        trader = self.traders.trader
         if trader is None or trader.loop is None or not trader.is_trading:
             return ["nobody trades"]
         doubtful = [f"{order.client_order_id} is {order.status}" for order in trader.loop.in_doubt.orders()]
-        blocks = [f"{symbol}: {why}" for symbol, why in trader.loop.blocks.all().items()]
-        return doubtful + blocks
+        blocks = [f"{symbol}: {why}" for symbol, why in sorted(trader.loop.blocks.all().items())]
+        under_way = ["a request is still under way"] if self.world.something_is_due else []
+        return doubtful + blocks + under_way
 
     def _reconcile_again(self) -> None:
         """A second recovery finds nothing to do and sends nothing."""
-        process = self._new_process()
-        code, report = 0, dict[str, Any]()
-
-        def act() -> None:
-            nonlocal code, report
-            code, report = maintenance.reconcile(House(process.parts), dry_run=False)
-
-        self._let(process, act)
-        if code or report["requests"] or report["plan"]:
-            self._violated(
-                "I13", f"a second reconcile ended with {code}: {report['requests']} requests, {report['plan']}"
-            )
+        process = self.traders.new_process()
+        answers: list[tuple[int, dict[str, Any]]] = []
+        self.traders.let(process, lambda: answers.append(maintenance.reconcile(House(process.parts), dry_run=False)))
+        for code, report in answers:
+            if code or report["requests"] or report["plan"]:
+                found = f"exit {code}, {report['requests']} requests, plan {report['plan']}"
+                self.examiner.found("I13", f"a second reconcile had something to do: {found}")

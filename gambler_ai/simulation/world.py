@@ -30,17 +30,19 @@ _AFTER_THE_CLOSE = 5 * MINUTE
 @dataclass(frozen=True, slots=True)
 class Nature:
     """What a seed draws once: exchange seconds in a second of the machines, how often fills are partial, whether the
-    lock file or, as on PostgreSQL, the lease's time decides who may trade."""
+    lock file or, as on PostgreSQL, the lease's time decides who may trade, and whether another hand trades what we
+    trade."""
 
     speed: int
     partial_fill_rate: Decimal
     lock_file: bool
+    is_meddled_with: bool
 
     @classmethod
     def of(cls, seed: int) -> "Nature":
         chance = Random(f"{seed}/nature")
         rate = chance.choice((Decimal(0), Decimal("0.2"), Decimal("0.5")))
-        return cls(chance.choice((6, 12, 20)), rate, chance.random() < 0.4)
+        return cls(chance.choice((6, 12, 20)), rate, chance.random() < 0.4, chance.random() < 0.5)
 
 
 @cache
@@ -64,6 +66,7 @@ class World:
         self.folder = folder
         self.nature = Nature.of(seed)
         self.elapsed = 0.0
+        self.market_stands = False
         self._exchange_is = (0.0, OPEN)
         self._due: list[_Due] = []
         self._numbers = 0
@@ -86,10 +89,10 @@ class World:
     def wall(self) -> datetime:
         return WALL + timedelta(seconds=self.elapsed)
 
-    def request(self, method: str, path: str, fields: dict[str, str]) -> Answer:
-        """What arrives at the exchange, however late. `path` begins with /v2."""
+    def request(self, method: str, path: str, fields: dict[str, str], at: Exchange | None = None) -> Answer:
+        """What arrives at the exchange, however late, or at an earlier state of it. `path` begins with /v2."""
         query, body = ({}, json.dumps(fields)) if method == "POST" else (fields, None)
-        return self.exchange.request(method, path, query, body, *KEYS)
+        return (at or self.exchange).request(method, path, query, body, *KEYS)
 
     def later(self, seconds: float, act: Callable[[], None]) -> None:
         """Do this when so much time has passed, whoever lives then."""
@@ -110,6 +113,8 @@ class World:
 
     def _stand_at(self, elapsed: float) -> None:
         self.elapsed = elapsed
+        if self.market_stands:
+            return
         since, at = self._exchange_is
         now = at + timedelta(seconds=(elapsed - since) * self.nature.speed)
         sessions = self.exchange.venue.sessions

@@ -16,6 +16,7 @@ from gambler_ai.domain.differences import (
     leftover_exits,
     resolve_difference,
 )
+from gambler_ai.domain.fills import Fill
 from gambler_ai.domain.orders import Order
 from gambler_ai.domain.policy import Policy
 from gambler_ai.domain.reconciliation import WAITED, Action, Difference, Look, Plan, matched, plan
@@ -101,9 +102,10 @@ class PositionReconciler:
         due = [action for action in found.actions if action.facts or not self._stands(action)]
         applied = [self._apply(action) for action in due]
         applied += [self._apply(action) for action in self._confirmed(found, sight.look)]
-        self.since = sight.look.now
-        if not self.dry_run:
-            self.state.looked(self.since)
+        if not any(_books_a_guess(action) for action in applied):
+            self.since = sight.look.now  # else the executions lag behind the orders: the next look reads them again
+            if not self.dry_run:
+                self.state.looked(self.since)
         both = tuple(matched(self.state.book, sight.look))
         return Round(sight, found, tuple(applied), tuple(self.pending), tuple(self.standing), both)
 
@@ -215,6 +217,11 @@ class PositionReconciler:
     def blocks(self) -> dict[str, str]:
         """Symbols in which books and broker differ and no evidence says why, with both sides' numbers."""
         return {q.action.symbol: _told(q) for q in (*self.standing, *self.pending)}
+
+
+def _books_a_guess(action: Action) -> bool:
+    """Whether shares were booked at a price that only the order's average tells."""
+    return any(isinstance(fact.subject, Fill) and fact.subject.inferred for fact in action.facts)
 
 
 def _is_known(difference: Difference, halts: Iterable[Halt]) -> bool:

@@ -52,6 +52,21 @@ def test_an_event_whose_order_is_newer_than_its_execution_is_inferred_and_refine
     assert loop.blocks.all() == {}
 
 
+def test_executions_that_lag_behind_their_order_after_a_long_downtime_are_asked_for_again(rig: Rig) -> None:
+    order = rig.placed()
+    rig.pass_time(60)
+    rig.pass_time(3600)
+    rig.weather.answers["/v2/account/activities/FILL"] = "[]"
+    rig.recovery.reconciler.round()
+    assert [fill.inferred for fill in rig.state.book.fills(order.client_order_id)] == [True]
+    del rig.weather.answers["/v2/account/activities/FILL"]
+    rig.pass_time(60)
+    rig.restart()
+    executed = [(e["qty"], e["price"]) for e in rig.exchange.truth()["executions"]]
+    fills = rig.state.book.fills(order.client_order_id)
+    assert [(str(fill.qty), str(fill.price), fill.inferred) for fill in fills] == [(*executed[0], False)]
+
+
 def test_a_strategy_hears_of_fills_that_only_a_look_found(rig: Rig, run: SessionRun) -> None:
     loop, strategy = eager(run)
     minutes(rig, run, loop, 3, deaf=True)

@@ -1,0 +1,186 @@
+"""Who trades: processes that start, die, freeze and are replaced, as a supervisor and bad luck would have it."""
+
+import sqlite3
+from collections.abc import Callable
+from random import Random
+
+from gambler_ai.crashpoints import POINTS, SimulatedCrash
+from gambler_ai.simulation.examiner import Examiner
+from gambler_ai.simulation.network import Network
+from gambler_ai.simulation.process import AGAIN, ANEW, Process
+from gambler_ai.simulation.report import Report
+from gambler_ai.simulation.world import World
+
+REQUESTS = ("GET before", "GET after", "POST before", "POST after")
+PLACES = (*POINTS, *REQUESTS)
+"""Where a process may die or freeze: every named point of the program, and both sides of every request."""
+
+
+class Traders:
+    """`trader` is the process that should trade; another may be frozen in the middle of something, or just starting.
+
+    A frozen process is one whose call stack waits below us: the world goes on inside of the point it froze at.
+    """
+
+    def __init__(self, world: World, network: Network, examiner: Examiner, report: Report) -> None:
+        self.trader: Process | None = None
+        self._world, self._network, self._examiner, self._report = world, network, examiner, report
+        self._chance = Random(f"{world.seed}/accidents")
+        self._acting: list[Process] = []
+        self._holder: Process | None = None
+        self._started = 0
+        self._start_at = 0.0
+        self._crash: tuple[str | None, int] | None = None
+        self._freeze: tuple[int, float] | None = None
+        self._interrupted_start = False
+        self._commit_fails = 0
+
+    # --- what the schedule does -------------------------------------------------------------------------------
+
+    def crash(self) -> None:
+        """At a named place as soon as it is passed, or after so many places."""
+        named = self._chance.random() < 0.5
+        self._crash = (self._chance.choice(PLACES), 1) if named else (None, self._chance.randint(1, 25))
+
+    def freeze(self) -> None:
+        self._freeze = (self._chance.randint(1, 25), self._chance.uniform(0.5, 45.0))
+
+    def fail_commit(self) -> None:
+        self._commit_fails += 1
+
+    def start_twins(self) -> None:
+        """The next two starts happen at the same time."""
+        self._interrupted_start = True
+
+    def start_another(self) -> None:
+        """While one trades: the other must be refused."""
+        if self.trader is not None and self.trader.is_trading:
+            self.trader.keep_lease()
+            self._report.fired["second start"] += 1
+            self._start_one()
+
+    def calm(self) -> None:
+        self._crash = self._freeze = None
+        self._interrupted_start = False
+        self._commit_fails = 0
+        self._start_at = self._world.elapsed
+
+    # --- trading ----------------------------------------------------------------------------------------------
+
+    def tend(self) -> None:
+        """The trader works; one that ended is started again after a while."""
+        trader = self.trader
+        if trader is not None and trader.is_trading:
+            trader.keep_lease()
+            self.let(trader, trader.work)
+        elif self._world.elapsed >= self._start_at:
+            trader = self._start_one()
+        if trader is not None and trader.ended is not None:
+            self._start_at = self._world.elapsed + self._chance.choice((0.5, 3.0, 20.0))
+
+    def stop(self) -> None:
+        trader = self.trader
+        if trader is not None and trader.is_trading:
+            self._report.fired["stop"] += 1
+            self.let(trader, trader.stop)
+
+    def new_process(self) -> Process:
+        self._started += 1
+        self._report.happened["starts"] += 1
+        return Process(self._world, self._network, self._started, self._passed_by)
+
+    def _start_one(self) -> Process:
+        """It becomes the trader if it gets there."""
+        process = self.new_process()
+        request = AGAIN if self._examiner.may_resume() else ANEW
+        self.let(process, lambda: process.start(request))
+        if process.is_trading:
+            if self.trader is not None and self.trader.is_trading and not self._is_frozen(self.trader):
+                self._examiner.found("I17", f"process {process.number} started while {self.trader.number} was trading")
+            self.trader = process
+        return process
+
+    def _is_frozen(self, process: Process) -> bool:
+        return process in self._acting
+
+    def let(self, process: Process, act: Callable[[], None]) -> None:
+        self._acting.append(process)
+        try:
+            act()
+        finally:
+            self._acting.pop()
+        if process.error is not None:
+            self._examiner.found("exit", f"a trader ended with {type(process.error).__name__}: {process.error}")
+
+    # --- accidents --------------------------------------------------------------------------------------------
+
+    def passed(self, point: str) -> None:
+        """A crash point of the program was passed by whoever acts."""
+        if self._acting:
+            self._passed_by(self._acting[-1], point)
+
+    def _passed_by(self, process: Process, point: str) -> None:
+        if point == "lease.after_take":
+            self._holder = process
+        elif point == "transaction.after_commit" and process is not self._holder:
+            self._examiner.found("I17", f"process {process.number} committed, but process {self._number} has the lease")
+        if point == "transaction.before_commit":
+            self._maybe_fail_commit()
+        else:  # nobody else could write while a transaction is open
+            process.keep_lease()
+            self._maybe_interrupt_start(process)
+            self._maybe_freeze(process)
+        self._maybe_crash(point)
+
+    @property
+    def _number(self) -> int:
+        return self._holder.number if self._holder is not None else 0
+
+    def _maybe_crash(self, point: str) -> None:
+        if self._crash is None:
+            return
+        name, left = self._crash
+        if name not in (None, point):
+            return
+        self._crash = (name, left - 1)
+        if left <= 1:
+            self._crash = None
+            self._report.fired["crash"] += 1
+            self._report.died_at[point] += 1
+            raise SimulatedCrash(point)
+
+    def _maybe_fail_commit(self) -> None:
+        if self._commit_fails:
+            self._commit_fails -= 1
+            self._report.fired["commit fails"] += 1
+            raise sqlite3.OperationalError("database or disk is full")
+
+    def _maybe_interrupt_start(self, process: Process) -> None:
+        if self._interrupted_start and process.loop is None and self._chance.random() < 0.1:
+            self._interrupted_start = False
+            self._report.fired["twin start"] += 1
+            self._start_one()
+
+    def _maybe_freeze(self, process: Process) -> None:
+        if self._freeze is None or len(self._acting) > 1:
+            return
+        left, seconds = self._freeze
+        self._freeze = (left - 1, seconds)
+        if left <= 1:
+            self._freeze = None
+            self._report.fired["freeze"] += 1
+            self._go_on_without(seconds)
+            process.wake()
+
+    def _go_on_without(self, seconds: float) -> None:
+        """One process stands still; the market does not, and a supervisor starts another."""
+        end = self._world.elapsed + seconds
+        frozen = self._acting[-1]
+        while self._world.elapsed < end:
+            self._world.pass_time(min(4.0, seconds))
+            trader = self.trader
+            if trader is not None and trader is not frozen and trader.is_trading:
+                trader.keep_lease()
+                self.let(trader, trader.work)
+            elif self._start_one().is_trading:
+                self._report.fired["taken over from a frozen one"] += 1
