@@ -105,14 +105,22 @@ def _why_not_entry(
         return f"an open order that is not ours could change {wish.symbol}"
     waiting = (OrderStatus.WORKING, OrderStatus.PLANNED)
     mine = [o for o in live if o.symbol == wish.symbol and o.owner == owner and o.status in waiting]
-    if any(order.role in PROTECTIVE and order.side is not wish.side for order in mine):
+    against = [order for order in mine if order.role in PROTECTIVE and order.side is not wish.side]
+    if any(not _stand_apart(wish, order) for order in against):
         return f"an exit that protects {wish.symbol} works at the broker, which takes no entry against it (wash trade)"
-    if mine:
+    if len(mine) > len(against):
         return f"{owner} already has a working order in {wish.symbol}"
     count = sum(order.role not in PROTECTIVE for order in live)
     if count >= limits.max_open_orders:
         return f"{count} orders are open, the limit is {limits.max_open_orders}"
     return None
+
+
+def _stand_apart(wish: Wish, order: Order) -> bool:
+    """Two limits that do not cross may stand against each other; nothing else may (Alpaca, user protection)."""
+    if (wish.type, order.type) != ("limit", "limit") or wish.limit_price is None or order.limit_price is None:
+        return False
+    return wish.side.sign * (order.limit_price - wish.limit_price) > 0
 
 
 def lacks_buying_power(code: int, message: str) -> bool:

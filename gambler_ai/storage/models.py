@@ -249,6 +249,15 @@ order_journal = Table(
     Column("hash", String(64), nullable=False),
 )
 
+_adjusted = order_journal.c.kind == "position.adjusted"
+Index(
+    "ix_order_journal_adjusted",
+    order_journal.c.account_id,
+    order_journal.c.symbol,
+    sqlite_where=_adjusted,
+    postgresql_where=_adjusted,
+)
+
 strategy_states = Table(
     "strategy_states",
     metadata,

@@ -9,7 +9,10 @@ from typing import Any
 from sqlalchemy import Select, literal_column, select
 
 from gambler_ai.domain.book import Book
+from gambler_ai.domain.facts import POSITION_ADJUSTED
 from gambler_ai.domain.fills import Fill
+from gambler_ai.domain.grid import Entered, Left, Split, Step
+from gambler_ai.domain.money import amount
 from gambler_ai.domain.orders import Order
 from gambler_ai.domain.positions import Position
 from gambler_ai.domain.sessions import Session, SessionStatus
@@ -87,6 +90,37 @@ class Records:
         table = models.positions
         found = self._all(_of(table, self.account_id).where(table.c.position_id == position_id))
         return rows.position_from(found[0]) if found else None
+
+    def steps_of(self, position: Position) -> list[Step]:
+        """What made this position what it is, in the order of time: from its fills, and splits from the journal."""
+        steps: list[Step] = []
+        fills, orders, journal = models.fills, models.orders, models.order_journal
+        of_symbol = select(orders.c.client_order_id).where(
+            orders.c.account_id == self.account_id, orders.c.symbol == position.symbol
+        )
+        since = _of(fills, self.account_id).where(fills.c.at >= position.entry_time)
+        for row in self._all(since.where(fills.c.client_order_id.in_(of_symbol))):
+            fill = rows.fill_from(row)
+            for part in fill.allocations:
+                if part.position_id == position.position_id and part.opens:
+                    steps.append(Entered(self._first_of(fill.client_order_id), part.qty, fill.price, fill.at))
+                elif part.position_id == position.position_id:
+                    steps.append(Left(part.qty, fill.at))
+        changes = _of(journal, self.account_id).where(
+            literal_column(f"kind = '{POSITION_ADJUSTED}'"), journal.c.symbol == position.symbol
+        )
+        for row in self._all(changes.where(journal.c.at >= position.entry_time)):
+            ratio = json.loads(row["payload"])["adjustment"].get("ratio")
+            if ratio is not None:
+                steps.append(Split(amount(ratio), row["at"]))
+        return sorted(steps, key=lambda step: step.at)
+
+    def _first_of(self, client_order_id: str) -> str:
+        """The order at the beginning of a chain of replaced ones."""
+        order = self.order(client_order_id)
+        while order is not None and order.parent_id is not None:
+            client_order_id, order = order.parent_id, self.order(order.parent_id)
+        return client_order_id
 
     def load_book(self) -> Book:
         """Orders that need attention with their fills, and open positions; independent of the history's length."""

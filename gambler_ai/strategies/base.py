@@ -6,6 +6,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any, ClassVar, Protocol
 
+from gambler_ai.domain.grid import Level
 from gambler_ai.domain.market import Bar
 from gambler_ai.domain.orders import Wish
 
@@ -19,6 +20,9 @@ class View(Protocol):
 
     def position(self, symbol: str) -> Decimal:
         """Its own signed shares; short is negative."""
+
+    def levels(self, symbol: str) -> Sequence[Level]:
+        """Its entries since it was last flat that it still holds, oldest first; they add up to its position."""
 
     def pending(self, symbol: str) -> bool:
         """Whether an order it wished for is open or in doubt; exits that protect its shares do not count."""

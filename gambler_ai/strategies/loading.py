@@ -11,7 +11,10 @@ from gambler_ai.errors import UsageError
 from gambler_ai.strategies.base import Strategy
 
 _WRITABLE = (int, str, bool, Decimal, float)
-BUILT_IN = {"sma_cross": "gambler_ai.strategies.sma_cross:SmaCross"}
+BUILT_IN = {
+    "sma_cross": "gambler_ai.strategies.sma_cross:SmaCross",
+    "grid": "gambler_ai.strategies.grid:Grid",
+}
 
 
 def load(name: str, params: Mapping[str, str]) -> Strategy:

@@ -113,7 +113,7 @@ class SessionRun:
 
     def _loop(self, session: Session, choice: Choice, recovery: Recovery, blocks: Blocks) -> Loop:
         parts, state = self.parts, self.house.books.state
-        host = StrategyHost(choice.strategy, session, state.book, parts.clock)
+        host = StrategyHost(choice.strategy, session, state.book, parts.clock, state.records.steps_of)
         version = choice.strategy.version
         state.keep_strategy(lambda: (session.session_id, version, host.last_bar, host.save()))
         return Loop(

@@ -1,6 +1,6 @@
 """The strategy's place in the house: shows it bars once and in order, gives it a view, keeps its state."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -8,30 +8,50 @@ from typing import Any
 from gambler_ai.clock import Clock
 from gambler_ai.domain.book import Book
 from gambler_ai.domain.fills import Fill
+from gambler_ai.domain.grid import Level, Step, levels
 from gambler_ai.domain.market import Bar, iso, parse_time
 from gambler_ai.domain.money import ZERO
 from gambler_ai.domain.orders import Order, Wish
+from gambler_ai.domain.positions import Position
 from gambler_ai.domain.protection import PROTECTIVE
 from gambler_ai.domain.sessions import Session
 from gambler_ai.storage.records import StoredState
 from gambler_ai.strategies.base import FilledShares, Strategy
 
+StepsOf = Callable[[Position], Sequence[Step]]
+
 
 class AccountView:
-    """A strategy's view of the books: its own shares and orders."""
+    """A strategy's view of the books: its own shares and orders. `steps_of` tells how a position came about."""
 
-    def __init__(self, book: Book, owner: str, clock: Clock) -> None:
+    def __init__(self, book: Book, owner: str, clock: Clock, steps_of: StepsOf) -> None:
         self._book = book
         self._owner = owner
         self._clock = clock
+        self._steps_of = steps_of
+        self._levels: dict[str, tuple[Position, list[Level]]] = {}
 
     @property
     def now(self) -> datetime:
         return self._clock.now()
 
     def position(self, symbol: str) -> Decimal:
-        mine = (p.quantity for p in self._book.open_positions(symbol) if p.owner == self._owner)
-        return sum(mine, ZERO)
+        mine = self._mine(symbol)
+        return mine.quantity if mine else ZERO
+
+    def levels(self, symbol: str) -> list[Level]:
+        """Read again only when the position has changed: they follow from its fills alone."""
+        mine = self._mine(symbol)
+        if mine is None:
+            return []
+        known = self._levels.get(symbol)
+        if known is None or known[0] is not mine:
+            found = levels(self._steps_of(mine), mine.quantity, mine.entry_price, mine.entry_time)
+            self._levels[symbol] = known = (mine, found)
+        return known[1]
+
+    def _mine(self, symbol: str) -> Position | None:
+        return next((p for p in self._book.open_positions(symbol) if p.owner == self._owner), None)
 
     def pending(self, symbol: str) -> bool:
         mine = (o for o in self._book.attention() if o.symbol == symbol and o.owner == self._owner)
@@ -41,11 +61,11 @@ class AccountView:
 class StrategyHost:
     """`seen` is the start of the last bar shown, by symbol; an older or repeated bar is never shown again."""
 
-    def __init__(self, strategy: Strategy, session: Session, book: Book, clock: Clock) -> None:
+    def __init__(self, strategy: Strategy, session: Session, book: Book, clock: Clock, steps_of: StepsOf) -> None:
         self.strategy = strategy
         self.seen: dict[str, datetime] = {}
         self._symbols = frozenset(session.symbols)
-        self._view = AccountView(book, session.owner, clock)
+        self._view = AccountView(book, session.owner, clock, steps_of)
         self._hears_fills = type(strategy).on_fill is not Strategy.on_fill
 
     def is_news(self, bar: Bar) -> bool:

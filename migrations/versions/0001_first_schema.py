@@ -96,6 +96,14 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["account_id"], ["accounts.account_id"], name=op.f("fk_order_journal_account_id")),
         sa.PrimaryKeyConstraint("account_id", "seq", name=op.f("pk_order_journal")),
     )
+    op.create_index(
+        "ix_order_journal_adjusted",
+        "order_journal",
+        ["account_id", "symbol"],
+        unique=False,
+        sqlite_where=sa.text("kind = 'position.adjusted'"),
+        postgresql_where=sa.text("kind = 'position.adjusted'"),
+    )
     op.create_table(
         "outbox",
         sa.Column("account_id", sa.String(length=64), nullable=False),

@@ -104,3 +104,14 @@ def test_two_exits_never_sell_the_same_shares(status: str) -> None:
 
 def test_more_than_is_held_is_never_sold() -> None:
     assert asked(replace(SELL, qty=D("100.5")), [a_position()]) is not None
+
+
+@pytest.mark.parametrize(("exit_price", "passes"), [("10.51", True), ("10.50", False), (None, False)])
+def test_an_entry_passes_a_protecting_exit_when_both_are_limits_that_do_not_cross(
+    exit_price: str | None, passes: bool
+) -> None:
+    wish = replace(BUY, type="limit", limit_price=D("10.50"))
+    target = replace(WORKING, role=Role.TAKE_PROFIT, side=Side.SELL, type="limit" if exit_price else "stop")
+    target = replace(target, limit_price=D(exit_price) if exit_price else None)
+    assert (asked(wish, [a_position()], [target]) is None) is passes
+    assert "wash trade" in str(asked(BUY, [a_position()], [target]))

@@ -8,6 +8,7 @@ from decimal import Decimal
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gambler_ai.domain.grid import Level
 from gambler_ai.domain.market import Bar
 from gambler_ai.domain.money import ZERO
 from gambler_ai.domain.orders import Role, Side, Wish
@@ -26,6 +27,9 @@ class Account:
 
     def position(self, symbol: str) -> Decimal:
         return self.held.get(symbol, ZERO)
+
+    def levels(self, symbol: str) -> list[Level]:
+        return []
 
     def pending(self, symbol: str) -> bool:
         return self.waiting
