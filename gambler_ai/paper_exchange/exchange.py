@@ -179,8 +179,7 @@ class Exchange:
         if self._audience.watched:
             self._audience.show_bars(venue.market, at)
         if venue.book.working and (venue.session or venue.book.timed):
-            moved = venue.market.bars_at(at, frozenset(venue.book.working))
-            venue.quotes_moved({bar.symbol for bar in moved})
+            venue.bars_moved(venue.market.bars_at(at, frozenset(venue.book.working)))
         if venue.book.timed:
             venue.settle_due()
         if upcoming.close == at:

@@ -32,6 +32,7 @@ class Floor(Protocol):
     ids: Ids
     now: datetime
     session: Session | None
+    point: Quote | None
     partial_fill_rate: Decimal
     book: RestingBook
     accounts: dict[str, Account]

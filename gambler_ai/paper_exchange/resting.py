@@ -5,12 +5,13 @@ whose price moves by itself, or that has none, is looked at with every quote.
 """
 
 from dataclasses import dataclass, field
-from itertools import chain
+from decimal import Decimal
+from itertools import chain, islice
 
 from sortedcontainers import SortedKeyList
 
 from gambler_ai.paper_exchange import matching
-from gambler_ai.paper_exchange.book import Book, Order
+from gambler_ai.paper_exchange.book import ZERO, Book, Order
 from gambler_ai.paper_exchange.market import Quote
 
 _UNPRICED = ("", "")
@@ -67,6 +68,26 @@ class Resting:
         orders += self._unpriced.values()
         return sorted(orders, key=lambda order: order.seq)
 
+    def next_level(self, here: Decimal, there: Decimal, below: Decimal, above: Decimal) -> Decimal | None:
+        """The first price on the way, short of `there`, that wakes an order; `below` and `above` are bid's and ask's.
+
+        A falling price meets the stops of sellers and the limits of buyers, a rising one the others.
+        """
+        falls = there < here
+        stop, limit = ("sell", "buy") if falls else ("buy", "sell")
+        shift = above if falls else -below
+        low, high = min(here, there), max(here, there)
+        found = [
+            price - moved
+            for ladder, moved in (((stop, "stop"), ZERO), ((limit, "limit"), shift))
+            for price, _ in islice(
+                self._ladders[ladder].irange_key(low + moved, high + moved, (False, False), reverse=falls), 1
+            )
+        ]
+        trails = (order.stop_price for order in self._unpriced.values() if order.side == stop and not order.triggered)
+        found += [price for price in trails if price is not None and low < price < high]
+        return (max if falls else min)(found, default=None)
+
 
 def _place(order: Order) -> tuple[tuple[str, str], object]:
     if order.time_in_force in ("ioc", "fok", "opg"):
@@ -96,3 +117,8 @@ class RestingBook(Book):
         """The working orders of a symbol that this quote may fill or trigger, oldest first."""
         resting = self.resting.get(symbol)
         return resting.reached(quote) if resting else []
+
+    def next_level(self, symbol: str, here: Decimal, there: Decimal, below: Decimal, above: Decimal) -> Decimal | None:
+        """The first price on the way that wakes a working order of a symbol (see `Resting.next_level`)."""
+        resting = self.resting.get(symbol)
+        return resting.next_level(here, there, below, above) if resting else None

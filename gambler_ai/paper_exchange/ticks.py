@@ -22,13 +22,17 @@ class Trade(NamedTuple):
     size: int
 
 
-def trades(bar: Bar) -> list[Trade]:
-    """The trades of a bar, in time order; their sizes add up to its volume. A tiny bar has only its close."""
+def way(bar: Bar) -> list[tuple[datetime, Decimal]]:
+    """Where the price of a bar is when: the open, the two extremes, the close; low first when it closes no lower."""
     extremes = (bar.low, bar.high) if bar.close >= bar.open else (bar.high, bar.low)
-    prices = (bar.open, *extremes, bar.close)
-    quarter = bar.volume // 4
-    sizes = (quarter, quarter, quarter, bar.volume - 3 * quarter)
     step = (bar.end - bar.start) / 8
     moments = [bar.start + eighth * step for eighth in _EIGHTHS]
-    told = [Trade(bar.symbol, *parts) for parts in zip(moments, prices, sizes, strict=True)]
+    return list(zip(moments, (bar.open, *extremes, bar.close), strict=True))
+
+
+def trades(bar: Bar) -> list[Trade]:
+    """The trades of a bar, in time order; their sizes add up to its volume. A tiny bar has only its close."""
+    quarter = bar.volume // 4
+    sizes = (quarter, quarter, quarter, bar.volume - 3 * quarter)
+    told = [Trade(bar.symbol, *point, size) for point, size in zip(way(bar), sizes, strict=True)]
     return told if quarter else told[3:]

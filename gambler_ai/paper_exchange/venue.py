@@ -11,12 +11,12 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from gambler_ai.paper_exchange import execution, groups, hours, intake, matching, replacing, wire
+from gambler_ai.paper_exchange import execution, groups, hours, intake, matching, path, replacing, wire
 from gambler_ai.paper_exchange.account import Account, Balances, balances
 from gambler_ai.paper_exchange.book import ZERO, Activity, Execution, Order
 from gambler_ai.paper_exchange.calendar import Session, Sessions, new_york_day
 from gambler_ai.paper_exchange.ids import Ids
-from gambler_ai.paper_exchange.market import Market, Quote
+from gambler_ai.paper_exchange.market import Bar, Market, Quote
 from gambler_ai.paper_exchange.refusal import Refused
 from gambler_ai.paper_exchange.resting import RestingBook
 from gambler_ai.paper_exchange.switches import Switches
@@ -54,6 +54,7 @@ class Venue:
         self.book = RestingBook()
         self.accounts: dict[str, Account] = {}
         self.lab_quotes: dict[str, Quote] = {}
+        self.point: Quote | None = None
         self._quotes: dict[str, tuple[datetime, Quote | None]] = {}
         self.changes = Changes()
         self.switches = Switches()
@@ -64,7 +65,9 @@ class Venue:
     # -- looking -----------------------------------------------------------------------------------
 
     def quote(self, symbol: str) -> Quote | None:
-        """The quote in force: the lab's until the market has a newer one."""
+        """The quote in force: the lab's until the market has a newer one; inside a bar, where the price is."""
+        if self.point is not None and self.point.symbol == symbol:
+            return self.point
         known = self._quotes.get(symbol)
         if known is None or known[0] != self.now:
             known = self._quotes[symbol] = self.now, self.market.quote(symbol, self.now)
@@ -185,6 +188,13 @@ class Venue:
         self.changed(order)
 
     # -- time --------------------------------------------------------------------------------------
+
+    def bars_moved(self, bars: list[Bar]) -> None:
+        """Let the price of each bar pass the working orders of its symbol."""
+        day = self.session or (hours.extended(self.sessions, self.now) if self.book.timed else None)
+        for bar in sorted(bars):
+            if day is not None and self._fresh_quote(bar.symbol, day) is not None:
+                path.walk(self, bar)
 
     def quotes_moved(self, symbols: set[str]) -> None:
         """Evaluate the working orders of these symbols that the quote reaches, in the order they came."""

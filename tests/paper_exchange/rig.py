@@ -93,6 +93,9 @@ class Desk:
         self.exchange.listen(account, lambda frame: self.frames.append(frame["data"]))
         return self.frames
 
+    def events_of(self, event: str) -> list[dict[str, Any]]:
+        return [frame for frame in self.frames if frame["event"] == event]
+
     def events(self) -> list[str]:
         return [frame["event"] for frame in self.frames]
 
