@@ -7,7 +7,7 @@ path does, never half.
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, timedelta
 from typing import Any, NamedTuple
 from urllib.parse import unquote
 
@@ -15,12 +15,14 @@ from gambler_ai.paper_exchange import closing, configurations, data_api, queries
 from gambler_ai.paper_exchange.account import Account
 from gambler_ai.paper_exchange.assets import asset
 from gambler_ai.paper_exchange.book import Order
+from gambler_ai.paper_exchange.drift import drifted
 from gambler_ai.paper_exchange.queries import Query
 from gambler_ai.paper_exchange.refusal import Refused, read_body
 from gambler_ai.paper_exchange.replacing import change_order
 from gambler_ai.paper_exchange.tickets import read_ticket
 from gambler_ai.paper_exchange.venue import Venue
 
+_WEEKEND = timedelta(days=7)
 _JSON = {"content-type": "application/json; charset=UTF-8"}
 _UNAUTHORIZED_PAGE = (
     "<html>\r\n<head><title>401 Authorization Required</title></head>\r\n<body>\r\n"
@@ -108,7 +110,12 @@ def _calendar(call: Call) -> Result:
     sessions = call.venue.sessions
     first = queries.day(call.query, "start") or date(1970, 1, 1)
     last = queries.day(call.query, "end") or date(2029, 12, 31)
-    return 200, [wire.calendar_day(one, sessions.next_after(one.open)) for one in sessions.between(first, last)]
+    kind = queries.choice(call.query, "date_type", "TRADING", ("TRADING", "SETTLEMENT"))
+    if kind == "TRADING":
+        return 200, [wire.calendar_day(one, sessions.next_after(one.open)) for one in sessions.between(first, last)]
+    before = sessions.between(first - _WEEKEND, last)
+    settled = [wire.calendar_day(one, sessions.next_after(one.open)) for one in before]
+    return 200, [one for one in settled if first.isoformat() <= one["settlement_date"] <= last.isoformat()]
 
 
 def _assets(call: Call) -> Result:
@@ -116,7 +123,9 @@ def _assets(call: Call) -> Result:
         return 200, []
     found = [wire.asset_object(asset(symbol), call.venue.switches) for symbol in call.venue.market.symbols]
     asked = {name: call.query.get(name) for name in ("status", "exchange")}
-    return 200, [one for one in found if all(value in (None, "", "all", one[name]) for name, value in asked.items())]
+    having = set(queries.words(call.query, "attributes"))
+    fitting = [one for one in found if all(value in (None, "", "all", one[name]) for name, value in asked.items())]
+    return 200, [one for one in fitting if having <= set(one["attributes"])]
 
 
 def _asset(call: Call) -> Result:
@@ -222,6 +231,14 @@ def _data(handler: Callable[[Venue, Query, tuple[str, ...]], Any]) -> Callable[[
     return lambda call: (200, handler(call.venue, call.query, call.args))
 
 
+def _drifting(handler: Callable[[Call], Result]) -> Callable[[Call], Result]:
+    def handle(call: Call) -> Result:
+        status, result = handler(call)
+        return status, drifted(result, call.venue.switches)
+
+    return handle
+
+
 def _routes(
     *table: tuple[str, str, Callable[[Call], Result]],
 ) -> list[tuple[str, re.Pattern[str], Callable[[Call], Result]]]:
@@ -230,20 +247,20 @@ def _routes(
 
 _ROUTES = _routes(
     ("GET", r"/v2/clock", _clock),
-    ("POST", r"/v2/orders", _submit),
-    ("GET", r"/v2/orders", _orders),
-    ("GET", r"/v2/orders:by_client_order_id", _order_by_client_id),
-    ("GET", r"/v2/orders/([^/]+)", _order),
+    ("POST", r"/v2/orders", _drifting(_submit)),
+    ("GET", r"/v2/orders", _drifting(_orders)),
+    ("GET", r"/v2/orders:by_client_order_id", _drifting(_order_by_client_id)),
+    ("GET", r"/v2/orders/([^/]+)", _drifting(_order)),
     ("DELETE", r"/v2/orders", _cancel_all),
     ("DELETE", r"/v2/orders/([^/]+)", _cancel),
-    ("PATCH", r"/v2/orders/([^/]+)", _replace),
-    ("GET", r"/v2/account", _account),
+    ("PATCH", r"/v2/orders/([^/]+)", _drifting(_replace)),
+    ("GET", r"/v2/account", _drifting(_account)),
     ("GET", r"/v2/account/configurations", _configurations),
     ("PATCH", r"/v2/account/configurations", _configure),
     ("DELETE", r"/v2/positions", _close_all),
-    ("DELETE", r"/v2/positions/(.+)", _close_position),
-    ("GET", r"/v2/positions", _positions),
-    ("GET", r"/v2/positions/(.+)", _position),
+    ("DELETE", r"/v2/positions/(.+)", _drifting(_close_position)),
+    ("GET", r"/v2/positions", _drifting(_positions)),
+    ("GET", r"/v2/positions/(.+)", _drifting(_position)),
     ("GET", r"/v2/account/activities", _activities),
     ("GET", r"/v2/account/activities/([^/]+)", _activities),
     ("GET", r"/v2/calendar", _calendar),

@@ -4,8 +4,8 @@ from decimal import ROUND_FLOOR, Decimal
 from typing import Any
 
 from gambler_ai.paper_exchange.account import Account
-from gambler_ai.paper_exchange.assets import asset
 from gambler_ai.paper_exchange.book import NANO
+from gambler_ai.paper_exchange.drift import drifted
 from gambler_ai.paper_exchange.floor import Floor
 from gambler_ai.paper_exchange.refusal import Refused, malformed, read_number
 from gambler_ai.paper_exchange.tickets import Ticket
@@ -39,10 +39,10 @@ def close_all(venue: Floor, account: Account, cancel_orders: bool) -> list[dict[
     for symbol in sorted(account.positions):
         status, body = 200, {}
         try:
-            body = close_position(venue, account, symbol, {})
+            body = drifted(close_position(venue, account, symbol, {}), venue.switches)
         except Refused as refusal:
             status, body = refusal.status, refusal.body
-        items.append({"symbol": symbol, "asset_id": asset(symbol).id, "status": status, "body": body})
+        items.append({"symbol": symbol, "status": status, "body": body})
     return items
 
 

@@ -41,7 +41,7 @@ ON_FRAMES = frozenset(
         "ws_bare",
     }
 )
-ON_ORDERS = frozenset({"partial_fill", "hold_cancel"})
+ON_ORDERS = frozenset({"partial_fill", "hold_cancel", "reject"})
 _ACTS = ON_REQUESTS | ON_FRAMES | ON_ORDERS
 _MATCHERS = frozenset({"method", "path", "symbol", "event"})
 

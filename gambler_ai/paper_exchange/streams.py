@@ -92,7 +92,7 @@ class TradeUpdates:
 
     def _send(self, frame: Frame) -> None:
         data = frame["data"]
-        self._channel.publish(data["event"], data["order"]["symbol"], frame)
+        self._channel.publish(data["event"], str(data["order"].get("symbol")), frame)
 
     def _unlisten(self) -> None:
         if self._stop:

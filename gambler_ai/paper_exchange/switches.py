@@ -25,7 +25,7 @@ _WORDS: dict[str, tuple[str, ...]] = {
 
 @dataclass(slots=True)
 class Switches:
-    """Settable at the start and by the lab. Symbol lists are comma separated; seconds are exchange time."""
+    """Settable at the start and by the lab. Lists are comma separated; seconds are exchange time."""
 
     oco_loser_status: str = "canceled"  # 5.3: the take-profit after a stop-out
     emit_held_cancel: bool = False  # 5.3: whether a held leg's end is told on the stream
@@ -45,6 +45,8 @@ class Switches:
     split_orders: str = "cancel"  # 5.2 row 21; legs are never touched
     multiplier: int = 2  # 3.3: of accounts opened from now on
     legacy_pdt_fields: bool = False  # 3.3: the fields that left the API on 2026-07-06
+    drop_fields: str = ""  # 16: fields left out of every order, position and account
+    set_fields: str = ""  # 16: fields added to them or changed, as name (null) or name:value
     plain_order_class: str = ""  # 3.1: how a simple order calls its class
     activity_ids: str = "midnight"  # 3.5: what time the id of a non-trade activity carries
     wash_trade_status: int = 403  # 4.3: 422 in reports of 2024
@@ -65,9 +67,9 @@ class Switches:
         plain = {one.name: getattr(self, one.name) for one in fields(self)}
         return {name: str(value) if isinstance(value, Decimal) else value for name, value in plain.items()}
 
-    def names(self, switch: str, symbol: str) -> bool:
-        """Whether a list of symbols holds this one."""
-        return symbol in str(getattr(self, switch)).split(",")
+    def names(self, switch: str, name: str) -> bool:
+        """Whether a list holds this name."""
+        return name in str(getattr(self, switch)).split(",")
 
 
 def _read(name: str, value: Any, switches: Switches) -> Any:

@@ -15,6 +15,7 @@ from gambler_ai.paper_exchange import execution, groups, hours, intake, matching
 from gambler_ai.paper_exchange.account import Account, Balances, balances
 from gambler_ai.paper_exchange.book import ZERO, Activity, Execution, Order
 from gambler_ai.paper_exchange.calendar import Session, Sessions, new_york_day
+from gambler_ai.paper_exchange.drift import drifted
 from gambler_ai.paper_exchange.ids import Ids
 from gambler_ai.paper_exchange.market import Bar, Market, Quote
 from gambler_ai.paper_exchange.refusal import Refused
@@ -120,6 +121,9 @@ class Venue:
             order.status = "accepted"
             self.changed(order)
             self.tell_order(order, "accepted")
+            return
+        if self.fault("reject", order) is not None:
+            self.end(order, "rejected")
             return
         order.status = "new"
         self.changed(order)
@@ -309,6 +313,8 @@ class Venue:
         def frame() -> dict[str, Any]:
             event_id = self.ids.ulid("event", number, at)
             execution_id = execution.id if execution else self.ids.uuid_of("report", report or 0)
-            return wire.trade_update(order, event, event_id, execution_id, execution)
+            update = wire.trade_update(order, event, event_id, execution_id, execution)
+            update["data"]["order"] = drifted(update["data"]["order"], self.switches)
+            return update
 
         self.tell(order.account, frame)

@@ -3,6 +3,16 @@
 from .lifecycle import Row
 
 CHANGE_ROWS: dict[str, Row] = {
+    # refused by the venue
+    "rejected after it was taken": Row(
+        "buy limit gtc limit_price=99", "", "0rejected", "", "rejected", "0", "refuse=1"
+    ),
+    "a market order rejected after it was taken": Row(
+        "buy market day", "", "0rejected", "", "rejected", "0", "refuse=1"
+    ),
+    "an entry rejected takes its exits along": Row(
+        "buy market gtc bracket tp=105 sl=95", "", "0rejected", "", "rejected canceled canceled", "0", "refuse=1"
+    ),
     # cancelling
     "canceled": Row("buy limit gtc limit_price=99", "cancel 0", "0new 0canceled", "", "canceled"),
     "cancel held up": Row(

@@ -42,7 +42,7 @@ class Play:
         self.cash = Decimal(self.desk.get("/v2/account")["cash"])
         for word in words:
             name, is_setting, value = word.partition("=")
-            if is_setting and name in ("part", "hold", "quote"):
+            if is_setting and name in ("part", "hold", "quote", "refuse"):
                 getattr(self, name)(value)
             elif is_setting:
                 self.venue.switches.set({name: value})
@@ -83,6 +83,9 @@ class Play:
 
     def hold(self, seconds: str) -> None:
         self.faults.add({"act": "hold_cancel", "seconds": seconds, "times": 1})
+
+    def refuse(self, times: str) -> None:
+        self.faults.add({"act": "reject", "times": times})
 
     def cancel(self, number: str) -> None:
         assert self.desk.call("DELETE", f"/v2/orders/{self.ids()[int(number)]}")[0] == 204

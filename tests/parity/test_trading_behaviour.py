@@ -335,6 +335,14 @@ def test_closing_all_is_207_with_403_inside(desk: Desk) -> None:
     assert (items["BBB"].status, items["BBB"].body.symbol) == (200, "BBB")
 
 
+def test_the_items_of_a_207_have_three_fields(desk: Desk) -> None:
+    """2, OAS-T: `[{"symbol","status","body"}]`, body = Order or error."""
+    desk.order()
+    status, items = desk.call("DELETE", "/v2/positions")
+    assert (status, [item.keys() for item in items]) == (207, [{"symbol", "status", "body"}])
+    assert items[0]["body"].keys() == desk.get(f"/v2/orders/{items[0]['body']['id']}").keys()
+
+
 def test_closing_all_can_cancel_orders_first(desk: Desk) -> None:
     """2 and 12: alpaca-py sends `cancel_orders=True`."""
     desk.order()

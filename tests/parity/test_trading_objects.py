@@ -9,7 +9,8 @@ from uuid import UUID
 import pytest
 from alpaca.trading import models
 from alpaca.trading.enums import OrderClass, OrderStatus, OrderType, PositionIntent, PositionSide
-from alpaca.trading.requests import GetCalendarRequest, GetOrderByIdRequest
+from alpaca.trading.requests import GetCalendarRequest, GetOrderByIdRequest, GetOrdersRequest
+from pydantic import ValidationError
 
 from ..paper_exchange.rig import FRIDAY_OPEN, Desk
 from .rig import alpaca
@@ -342,6 +343,49 @@ def test_asset_has_the_fields_of_3_7(desk: Desk) -> None:
         "attributes": list,
     }
     assert alpaca(desk).get_asset("AAA").fractionable is True
+
+
+def test_assets_are_found_by_their_attributes(desk: Desk) -> None:
+    """2: `attributes` csv; an asset has all that are asked for."""
+    desk.exchange.venue.switches.set({"not_fractionable": "BBB"})
+    named = lambda attributes: [one["symbol"] for one in desk.get("/v2/assets", attributes=attributes)]  # noqa: E731
+    assert named("has_options") == ["AAA", "BBB"]
+    assert named("has_options,fractional_eh_enabled") == ["AAA"]
+    assert named("ipo") == []
+
+
+def test_the_calendar_is_found_by_settlement_too(desk: Desk) -> None:
+    """2: `date_type`=TRADING|SETTLEMENT."""
+    days = desk.get("/v2/calendar", start="2026-11-30", end="2026-11-30", date_type="SETTLEMENT")
+    assert [(day["date"], day["settlement_date"]) for day in days] == [("2026-11-27", "2026-11-30")]
+    assert desk.call("GET", "/v2/calendar", date_type="SOME")[0] == 422
+
+
+def test_fields_may_be_missing_and_unknown_ones_appear(desk: Desk) -> None:
+    """16, quirks 62 and 63: missing optional fields and unknown extra fields, on REST and on the stream alike."""
+    desk.exchange.venue.switches.set({"drop_fields": "hwm,subtag,sma,change_today", "set_fields": "new_in_2027"})
+    frames = desk.listen()
+    order = desk.send(**BRACKET)[1]
+    shown = [order, order["legs"][0], frames[0]["order"], desk.get("/v2/positions")[0], desk.get("/v2/account")]
+    for one in shown:
+        assert one["new_in_2027"] is None
+        assert not {"hwm", "subtag", "sma", "change_today"} & one.keys()
+    assert isinstance(alpaca(desk).get_account(), models.TradeAccount)
+    assert desk.exchange.truth()["orders"][0].keys() == order.keys() - {"new_in_2027", "legs"} | {
+        "hwm",
+        "subtag",
+        "legs",
+        "account",
+    }
+
+
+def test_one_unknown_status_fails_the_whole_list_of_alpaca_py(desk: Desk) -> None:
+    """0.12 and quirk 45: an enum value nobody knows; raw data can still be read."""
+    desk.order()
+    desk.exchange.venue.switches.set({"set_fields": "status:mystery"})
+    with pytest.raises(ValidationError):
+        alpaca(desk).get_orders(GetOrdersRequest(status="all"))
+    assert alpaca(desk, raw=True).get_orders(GetOrdersRequest(status="all"))[0]["status"] == "mystery"
 
 
 def test_a_frame_has_the_fields_of_3_9(desk: Desk) -> None:
