@@ -87,6 +87,7 @@ class App:
             try:
                 await self._websocket(WebSocket(scope, receive, send))
             finally:
+                transport.forget(scope)
                 self.sockets -= 1
                 self.last_used = time.monotonic()
 
@@ -102,9 +103,10 @@ class App:
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = await _read(scope, receive)
         if request.path.startswith("/_lab/"):
-            await _reply(
-                send, self._lab.answer(request.method, request.path, request.query, request.body, request.lab_token)
+            answer = await self._lab.answer(
+                request.method, request.path, request.query, request.body, request.lab_token
             )
+            await _reply(send, answer)
             return
         passes, headers = self._gate.rates.take(request.key, request.path)
         if headers:
@@ -132,6 +134,7 @@ class App:
 
     async def _act(self, request: Request) -> Answer:
         self._driver.catch_up()
+        seen = self._pacing.sent_so_far
         answer = self._exchange.act(
             request.method, request.path, request.query, request.body, request.key, request.secret
         )
@@ -144,7 +147,7 @@ class App:
         if request.path == "/v2/clock" and answer.status == 200:
             account = self._exchange.account_of(request.key, request.secret)
             if account:
-                self._pacing.asked_clock(account)
+                self._pacing.asked_clock(account, seen)
         return answer
 
     def _gather(self, waiting: asyncio.Future[None], arrived: int) -> None:
@@ -237,6 +240,8 @@ async def _read(scope: Scope, receive: Receive) -> Request:
     key, secret, token, login = (headers.get(name, b"").decode("latin-1") for name in _NAMED)
     if not key and login.startswith("Basic "):
         key, secret = _basic(login[6:])
+    elif not key and login.startswith("Bearer "):
+        key = secret = login[7:]
     asked = scope["query_string"]
     query = dict(parse_qsl(asked.decode("latin-1"), keep_blank_values=True)) if asked else {}
     return Request(scope["method"], scope["path"], query, body, key, secret, token or None)

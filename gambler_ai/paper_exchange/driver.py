@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from gambler_ai.errors import UsageError
 from gambler_ai.paper_exchange.exchange import Exchange
@@ -39,6 +39,8 @@ class Driver:
         self._speed = read_speed(speed)
         self._changed = asyncio.Event()
         self._anchor()
+        self._free = self._factor() is not None
+        pacing.changed = self.wake
 
     @property
     def speed(self) -> str:
@@ -52,15 +54,22 @@ class Driver:
         self.moved()
 
     def moved(self) -> None:
-        """Somebody else moved the clock: count from where it stands."""
+        """Somebody else moved the clock, or ended accounts: count from where it stands, wait for nobody gone."""
         self._anchor()
-        self._changed.set()
+        self._pacing.keep({one.id for one in self._exchange.venue.accounts.values() if not one.closed})
 
     def catch_up(self) -> None:
         """Bring a continuous clock to this instant, so that an answer shows it."""
         factor = self._factor()
         if factor is not None:
             self._exchange.advance_to(self._began + timedelta(seconds=(time.monotonic() - self._wall) * factor))
+
+    async def advance(self, to: datetime) -> None:
+        """Move the clock there step by step, and let the others of the loop work between the steps."""
+        while (event := self._exchange.next_event()) is not None and event < to:
+            self._exchange.advance_to(event)
+            await asyncio.sleep(0)
+        self._exchange.advance_to(to)
 
     async def run(self) -> None:
         """For ever."""
@@ -88,7 +97,11 @@ class Driver:
             self._exchange.settle_wall()
 
     def wake(self) -> None:
-        """The traders' part of pacing changed."""
+        """The traders' part of pacing changed; a clock that begins to run by itself counts from here."""
+        free = self._factor() is not None
+        if free != self._free:
+            self._free = free
+            self._anchor()
         self._changed.set()
 
     def _factor(self) -> float | None:

@@ -54,7 +54,7 @@ class Rule:
     """One rule. `times` counts down, None is for ever; `seconds` are wall time; `p` is the chance of each match.
 
     A stale rule answers from the `past` until it ends by itself.
-    `qty` is how many shares one partial fill has.
+    `qty` is how many shares one partial fill has. `lifted` ends what it still does to a socket.
     """
 
     id: int
@@ -67,6 +67,7 @@ class Rule:
     until: float | None = None
     past: Past | None = None
     qty: Decimal | None = None
+    lifted: bool = False
 
     def describe(self) -> dict[str, Any]:
         """As the lab shows it."""
@@ -82,6 +83,7 @@ class Faults:
         self._chance = chance
         self._now = now
         self._rules: list[Rule] = []
+        self._muting: list[Rule] = []
         self._count = 0
 
     @property
@@ -117,17 +119,26 @@ class Faults:
 
     def remove(self, rule_id: int | None) -> int:
         """Remove one rule, or all; returns how many went."""
-        kept = [] if rule_id is None else [rule for rule in self._rules if rule.id != rule_id]
+        for rule in (*self._rules, *self._muting):
+            rule.lifted = rule.lifted or rule_id in (None, rule.id)
+        kept = [rule for rule in self._rules if not rule.lifted]
         gone, self._rules = len(self._rules) - len(kept), kept
+        self._muting = [rule for rule in self._muting if not rule.lifted]
         return gone
 
     def on_request(self, method: str, path: str, symbol: Callable[[], str | None]) -> Rule | None:
-        """The fault of a request, if any; uses the rule up by one."""
-        return self._take(ON_REQUESTS, {"method": method, "path": path, "symbol": symbol()}) if self._rules else None
+        """The fault of a request, if any; uses the rule up by one. What was true once is told to readers only."""
+        if not self._rules:
+            return None
+        acts = ON_REQUESTS if method == "GET" else BEFORE | AFTER
+        return self._take(acts, {"method": method, "path": path, "symbol": symbol()})
 
     def on_frame(self, path: str, event: str, symbol: str | None) -> Rule | None:
         """The fault of a websocket frame, if any; uses the rule up by one."""
-        return self._take(ON_FRAMES, {"path": path, "event": event, "symbol": symbol}) if self._rules else None
+        rule = self._take(ON_FRAMES, {"path": path, "event": event, "symbol": symbol}) if self._rules else None
+        if rule and rule.act == "ws_mute":
+            self._muting.append(rule)
+        return rule
 
     def on_order(self, act: str, order: Order) -> Rule | None:
         """The fault of an order, if any; uses the rule up by one."""

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from hmac import compare_digest
+from inspect import isawaitable
 from typing import Any
 
 from gambler_ai.errors import UsageError
@@ -54,7 +55,7 @@ class Lab:
             ("POST", "restore"): self._restore,
         }
 
-    def answer(self, method: str, path: str, query: dict[str, str], body: bytes, token: str | None) -> Answer:
+    async def answer(self, method: str, path: str, query: dict[str, str], body: bytes, token: str | None) -> Answer:
         """Act on one request; 404 without the token."""
         if not self._token or token is None or not compare_digest(token.encode(), self._token.encode()):
             return Answer(404, wire.dump({"message": "endpoint not found."}))
@@ -62,7 +63,8 @@ class Lab:
         if route is None:
             return Answer(404, wire.dump({"message": f"no lab route {method} {path}"}))
         try:
-            found = wire.dump(route({**query, **(read_body(body) if body else {})}))
+            told = route({**query, **(read_body(body) if body else {})})
+            found = wire.dump(await told if isawaitable(told) else told)
             if method != "GET":
                 self._exchange.note_lab(method, path, {**query, **(json.loads(body) if body else {})})
             return Answer(200, found)
@@ -82,15 +84,15 @@ class Lab:
             "next_event": wire.maybe_stamp(upcoming),
         }
 
-    def _move_clock(self, fields: Fields) -> Fields:
+    async def _move_clock(self, fields: Fields) -> Fields:
         exchange = self._exchange
         if "speed" in fields:
             self._driver.set_speed(str(fields["speed"]))
         if "advance_s" in fields:
-            exchange.advance_to(exchange.now + timedelta(seconds=float(fields["advance_s"])))
+            await self._driver.advance(exchange.now + timedelta(seconds=float(fields["advance_s"])))
         if "to" in fields:
             to = datetime.fromisoformat(str(fields["to"]))
-            exchange.advance_to(to if to.tzinfo else to.replace(tzinfo=UTC))
+            await self._driver.advance(to if to.tzinfo else to.replace(tzinfo=UTC))
         exchange.checkpoint()
         self._driver.moved()
         return self._clock({})
@@ -136,6 +138,8 @@ class Lab:
         exchange.venue.changes.accounts[account.id] = account
         if fields.get("reset"):
             exchange.keyring.retire(account, bool(fields.get("keys_die")))
+            self._driver.catch_up()
+            self._driver.moved()
         exchange.commit()
         return {
             "account": account.id,

@@ -2,7 +2,9 @@
 
 It runs as a detached process that survives whatever started it, and keeps its state in the directory:
 `exchange.db` (state), `exchange.json` (pid, process start time, port), `lab-token`, `exchange.log`. Who
-changes any of that holds the file lock `exchange.lock`.
+changes any of that holds the file lock `exchange.lock`. The file names the process from its start on and the
+port once it is known, so that an exchange whose starter died in between is found by the next one; one that
+is not in it yet is known by the port it has announced.
 """
 
 import contextlib
@@ -69,10 +71,9 @@ def ensure_running(
         flags += ["--lab-token-file", str(token_file), "--port-file", str(data_dir / "exchange.port")]
         flags += ["--idle-exit", f"{idle_exit_s:g}"]
         flags += ["--start", start.isoformat()] if start else []
-        child, port = _spawn(data_dir, [*command, *flags, *options])
-        about = {"pid": child, "started": _birth(child), "port": port, "lab_token_file": str(token_file)}
-        write_atomically(data_dir / "exchange.json", json.dumps({**about, "market": market, "speed": str(speed)}))
-        return Endpoint(_url(port), child, True, token_file)
+        about: dict[str, Any] = {"port": None, "lab_token_file": str(token_file), "market": market, "speed": str(speed)}
+        about = _spawn(data_dir, [*command, *flags, *options], about)
+        return Endpoint(_url(about["port"]), about["pid"], True, token_file)
 
 
 def stop(data_dir: Path) -> bool:
@@ -81,7 +82,7 @@ def stop(data_dir: Path) -> bool:
         return False
     with _locked(data_dir):
         about = _about(data_dir)
-        if about is None or not _alive(about):
+        if about is None:
             return False
         os.kill(about["pid"], signal.SIGTERM)
         if not _wait_gone(about):
@@ -94,17 +95,18 @@ def stop(data_dir: Path) -> bool:
 def status(data_dir: Path) -> dict[str, Any]:
     """`running`, and when it runs: pid, port, base_url, market, and the lab's view of the clock."""
     about = _about(data_dir)
-    if about is None or not _alive(about):
+    if about is None:
         return {"running": False}
     clock = _ask(about)
     shown = {name: about[name] for name in ("pid", "port", "market")}
-    return {"running": True, "answering": clock is not None, **shown, "base_url": _url(about["port"]), **(clock or {})}
+    url = _url(about["port"]) if about["port"] else None
+    return {"running": True, "answering": clock is not None, **shown, "base_url": url, **(clock or {})}
 
 
-def _spawn(data_dir: Path, command: Sequence[str]) -> tuple[int, int]:
-    """Start the detached process and wait until it has announced its port."""
-    announced, log = data_dir / "exchange.port", data_dir / "exchange.log"
-    announced.unlink(missing_ok=True)
+def _spawn(data_dir: Path, command: Sequence[str], about: dict[str, Any]) -> dict[str, Any]:
+    """Start the detached process and wait until it has announced its port; `about` with pid, birth and port."""
+    log = data_dir / "exchange.log"
+    (data_dir / "exchange.port").unlink(missing_ok=True)
     descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     try:
         child = subprocess.Popen(
@@ -113,31 +115,60 @@ def _spawn(data_dir: Path, command: Sequence[str]) -> tuple[int, int]:
     finally:
         os.close(descriptor)
     _children[child.pid] = child
-    deadline = time.monotonic() + _START_WITHIN_S
-    while not announced.exists():
-        if child.poll() is not None or time.monotonic() > deadline:
-            child.kill()
-            lines = log.read_text(errors="replace").strip().splitlines() or ["it said nothing"]
-            raise GamblerError(f"the local exchange did not start: {lines[-1]} (see {log})")
+    about = {**about, "pid": child.pid, "started": _birth(child.pid)}
+    write_atomically(data_dir / "exchange.json", json.dumps(about))
+    if (found := _announced(data_dir, about)) is None:
+        child.kill()
+        lines = log.read_text(errors="replace").strip().splitlines() or ["it said nothing"]
+        raise GamblerError(f"the local exchange did not start: {lines[-1]} (see {log})")
+    return found
+
+
+def _announced(data_dir: Path, about: dict[str, Any]) -> dict[str, Any] | None:
+    """Wait for the port of a started process, and note it; None when it ends, or says nothing in time."""
+    file, deadline = data_dir / "exchange.port", time.monotonic() + _START_WITHIN_S
+    while _alive(about) and time.monotonic() < deadline:
+        told = _read(file)
+        if told.get("pid") == about["pid"]:
+            write_atomically(data_dir / "exchange.json", json.dumps(about := {**about, "port": told["port"]}))
+            return about
         time.sleep(_LOOK_EVERY_S)
-    return child.pid, int(json.loads(announced.read_text())["port"])
+    return None
 
 
 def _running(data_dir: Path) -> dict[str, Any] | None:
     about = _about(data_dir)
-    return about if about is not None and _alive(about) and _ask(about) is not None else None
+    if about is None:
+        return None
+    known = about if about["port"] else _announced(data_dir, about)
+    return known if known is not None and _ask(known) is not None else None
 
 
 def _about(data_dir: Path) -> dict[str, Any] | None:
-    try:
-        about = json.loads((data_dir / "exchange.json").read_text())
-    except (OSError, ValueError):
+    """The exchange that runs here, or starts; None when there is none."""
+    about = _read(data_dir / "exchange.json")
+    if {"pid", "started", "port"} <= about.keys() and _alive(about):
+        return about
+    told = _read(data_dir / "exchange.port")
+    if not {"pid", "port"} <= told.keys():
         return None
-    return about if isinstance(about, dict) and {"pid", "started", "port"} <= about.keys() else None
+    orphan = {"market": None, "lab_token_file": str(data_dir / "lab-token"), **told, "started": _birth(told["pid"])}
+    return orphan if orphan["started"] and _ask(orphan) is not None else None
+
+
+def _read(file: Path) -> dict[str, Any]:
+    """A JSON object; empty when there is none."""
+    try:
+        found = json.loads(file.read_text())
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _ask(about: dict[str, Any]) -> dict[str, Any] | None:
     """The lab's clock: only our exchange, with our token, answers 200."""
+    if not about["port"]:
+        return None
     connection = http.client.HTTPConnection(HOST, about["port"], timeout=3)
     try:
         token = Path(about["lab_token_file"]).read_text().strip()

@@ -112,7 +112,6 @@ class _Server(uvicorn.Server):
 async def _run(exchange: Exchange, options: ServeOptions, listener: socket.socket, token: str | None) -> None:
     pacing = Pacing()
     driver = Driver(exchange, pacing, options.speed, options.night)
-    pacing.changed = driver.wake
     faults = Faults(lambda: exchange.venue.ids.chance("fault"))
     exchange.venue.fault = faults.on_order
     gate = Gate(exchange.limits)

@@ -7,10 +7,11 @@ from typing import Any
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from gambler_ai.paper_exchange import transport
-from gambler_ai.paper_exchange.faults import Faults
+from gambler_ai.paper_exchange.faults import Faults, Rule
 
 _DEEPEST = 50_000
 _CLEAN = (1000, 1001)
+_GRACE_S = 1.0
 
 
 Encode = Callable[[Any], str | bytes]
@@ -25,7 +26,8 @@ class Channel:
         self._encode = encode
         self._too_slow = too_slow
         self._queue: asyncio.Queue[str | bytes | None] = asyncio.Queue(_DEEPEST)
-        self._mute_until: float | None = None
+        self._muted: Rule | None = None
+        self._mute_until = 0.0
         self._held_back: list[Any] = []
         self.clean = False
 
@@ -37,7 +39,10 @@ class Channel:
             self._give_up()
 
     def _give_up(self) -> None:
-        """A client that does not read is told so, if this kind of socket has words for it, and cut off."""
+        """A client that does not read is told so, if this kind of socket has words for it, and cut off.
+
+        It has a moment to hear that, if it reads at all.
+        """
         if self._too_slow is None:
             transport.reset(self._socket.scope)
             return
@@ -45,6 +50,7 @@ class Channel:
             self._queue.get_nowait()
         self._queue.put_nowait(self._encode(self._too_slow))
         self._queue.put_nowait(None)
+        asyncio.get_running_loop().call_later(_GRACE_S, transport.reset, self._socket.scope)
 
     def finish(self) -> None:
         """Close once everything said has gone out."""
@@ -53,24 +59,31 @@ class Channel:
     def publish(self, event: str, symbol: str | None, frame: Any) -> None:
         """Send news soon, or what a fault makes of it."""
         now = asyncio.get_running_loop().time()
-        if self._mute_until is not None and now < self._mute_until:
+        if self._muted and not self._muted.lifted and now < self._mute_until:
             return
         rule = self._faults.on_frame(self._socket.scope["path"], event, symbol)
+        said = [frame]
         if rule is None:
-            for one in (frame, *self._held_back):
-                self.put(one)
-            self._held_back.clear()
+            pass
         elif rule.act == "ws_mute":
-            self._mute_until = now + rule.seconds if rule.seconds is not None else float("inf")
+            self._muted, self._mute_until = rule, now + rule.seconds if rule.seconds is not None else float("inf")
+            return
         elif rule.act == "ws_cut":
             transport.reset(self._socket.scope)
-        elif rule.act == "ws_swap":
+            return
+        elif rule.act == "ws_swap" and not self._held_back:
             self._held_back.append(frame)
+            return
         elif rule.act == "ws_delay":
             asyncio.get_running_loop().call_later(rule.seconds or 0, self.put, frame)
-        elif rule.act != "ws_drop":
-            for one in _spoilt(rule.act, frame):
-                self.put(one)
+            said = []
+        elif rule.act == "ws_drop":
+            said = []
+        elif rule.act != "ws_swap":
+            said = _spoilt(rule.act, frame)
+        for one in (*said, *self._held_back):
+            self.put(one)
+        self._held_back.clear()
 
     async def serve(self, hear: Callable[[str | bytes], Any]) -> None:
         """Pass what the client says to `hear`, and send what was put, until either side is gone."""
@@ -86,7 +99,6 @@ class Channel:
             return
         finally:
             sender.cancel()
-            transport.forget(self._socket.scope)
 
     async def _drain(self) -> None:
         while True:

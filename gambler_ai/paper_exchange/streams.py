@@ -39,10 +39,7 @@ class TradeUpdates:
         try:
             await self._channel.serve(self._hear)
         finally:
-            self._unlisten()
-            if self._slot:
-                linger = 0.0 if self._channel.clean else self._gate.limits.stream_slot_seconds
-                self._gate.streams.give_back(self._slot, linger)
+            self._leave(0.0 if self._channel.clean else self._gate.limits.stream_slot_seconds)
 
     def _expected(self) -> str | None:
         """Whose connection this will be: keys come later, unless the upgrade has them or there is one account."""
@@ -59,8 +56,10 @@ class TradeUpdates:
         given = message.get("data")
         data: dict[str, Any] = given if isinstance(given, dict) else {}
         if action in ("authenticate", "auth"):
+            self._leave(0.0)
+            token = data.get("oauth_token")
             key, secret = data.get("key_id") or message.get("key"), data.get("secret_key") or message.get("secret")
-            self._account = self._exchange.account_of(str(key or ""), str(secret or ""))
+            self._account = self._exchange.account_of(str(key or token or ""), str(secret or token or ""))
             if self._admitted():
                 self._authorization("authenticate")
         elif action == "listen" and self._account is None:
@@ -70,7 +69,7 @@ class TradeUpdates:
 
     def _admitted(self) -> bool:
         """Take the account's slot; a surplus connection is closed."""
-        if self._account is None or self._slot:
+        if self._account is None:
             return True
         if self._gate.streams.full(self._account, self._gate.limits.stream_connections):
             self._channel.finish()
@@ -93,6 +92,13 @@ class TradeUpdates:
     def _send(self, frame: Frame) -> None:
         data = frame["data"]
         self._channel.publish(data["event"], str(data["order"].get("symbol")), frame)
+
+    def _leave(self, linger: float) -> None:
+        """Hear no more, and give the slot back; it may stay taken for `linger` seconds."""
+        self._unlisten()
+        if self._slot:
+            self._gate.streams.give_back(self._slot, linger)
+            self._slot = None
 
     def _unlisten(self) -> None:
         if self._stop:

@@ -76,6 +76,24 @@ def test_it_outlives_its_starter_and_is_replaced_after_kill_9(data_dir: Path) ->
     assert local.ensure_running(data_dir, command=COMMAND).started
 
 
+def test_an_exchange_whose_starter_died_before_noting_it_is_found(data_dir: Path) -> None:
+    program = (
+        "import os; from pathlib import Path; from gambler_ai.paper_exchange import local\n"
+        "def die(path, text): os.kill(os.getpid(), 9) if path.name == 'exchange.json' else path.write_text(text)\n"
+        f"local.write_atomically = die; local.ensure_running(Path({str(data_dir)!r}), command={COMMAND!r})"
+    )
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == -signal.SIGKILL
+    orphan = json.loads(eventually(lambda: (port := data_dir / "exchange.port").exists() and port.read_text(), 30))
+    assert not (data_dir / "exchange.json").exists()
+    assert local.ensure_running(data_dir, command=COMMAND).pid == orphan["pid"]
+    about = {"pid": orphan["pid"], "started": local._birth(orphan["pid"]), "port": None, "market": "m"}
+    about["lab_token_file"] = str(data_dir / "lab-token")
+    (data_dir / "exchange.json").write_text(json.dumps(about))
+    found = local.ensure_running(data_dir, command=COMMAND)
+    assert (found.pid, found.started, found.base_url) == (orphan["pid"], False, f"http://127.0.0.1:{orphan['port']}")
+    assert local.stop(data_dir) is True
+
+
 def test_a_pid_of_somebody_else_is_not_ours(data_dir: Path) -> None:
     data_dir.mkdir()
     about = {"pid": os.getpid(), "started": "1", "port": 1, "market": "m", "lab_token_file": "x"}

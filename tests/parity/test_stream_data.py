@@ -1,5 +1,6 @@
 """The stock data socket: one fact a test, its source in the docstring (section 11 of the reference)."""
 
+import asyncio
 import json
 import time
 from collections.abc import Callable
@@ -287,15 +288,28 @@ def test_a_subscription_may_come_in_fragments(start_server: Start, packed: bool)
         assert one.hear()[0]["bars"] == sorted(many)
 
 
-def test_407_for_a_client_that_does_not_read() -> None:
-    """Section 11, error 407: slow client; then closed."""
-    from gambler_ai.paper_exchange import sockets
+def test_407_for_a_client_that_does_not_read_and_then_a_reset(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Section 11, error 407: slow client; then closed, whether or not it reads that."""
+    from starlette.websockets import WebSocket
+
+    from gambler_ai.paper_exchange import sockets, transport
     from gambler_ai.paper_exchange.data_stream import _SLOW
 
-    channel = sockets.Channel(None, None, lambda frame: frame, _SLOW)  # type: ignore[arg-type]
-    for number in range(sockets._DEEPEST + 1):
-        channel.put(number)
-    assert [channel._queue.get_nowait() for _ in range(2)] == [_SLOW, None]
+    async def fall_behind() -> None:
+        socket = WebSocket({"type": "websocket", "client": ("there", 1)}, None, None)  # type: ignore[arg-type]
+        channel = sockets.Channel(socket, None, lambda frame: frame, _SLOW)  # type: ignore[arg-type]
+        for number in range(3):
+            channel.put(number)
+        assert [channel._queue.get_nowait() for _ in range(2)] == [_SLOW, None]
+        assert resets == []
+        await asyncio.sleep(0.05)
+
+    resets: list[Any] = []
+    monkeypatch.setattr(transport, "reset", lambda scope: resets.append(scope["client"]))
+    monkeypatch.setattr(sockets, "_DEEPEST", 2)
+    monkeypatch.setattr(sockets, "_GRACE_S", 0.01)
+    asyncio.run(fall_behind())
+    assert resets == [("there", 1)]
 
 
 def test_recent_sip_history_is_refused_to_the_free_plan(start_server: Start) -> None:

@@ -232,3 +232,24 @@ def test_an_upgrade_elsewhere_is_refused(start_server: Start) -> None:
     """Only the documented paths have sockets."""
     with pytest.raises(InvalidStatus), talk(start_server(), "/v2/nope"):
         pass
+
+
+def test_who_authenticates_anew_hears_the_earlier_account_no_more(start_server: Start) -> None:
+    """Section 8, step 4: after `unauthorized` there is nothing to hear; the slot is free for the same socket again."""
+    server = start_server()
+    server.lab("POST", "limits", {"stream_connections": 1})
+    with trades(server) as one:
+        answer = one.ask({"action": "authenticate", "data": {"key_id": "KEY", "secret_key": "wrong"}})
+        assert answer["data"]["status"] == "unauthorized"
+        server.call("POST", "/v2/orders", ORDER)
+        assert one.silent()
+        answer = one.ask({"action": "authenticate", "data": {"key_id": "KEY", "secret_key": "SECRET"}})
+        assert answer["data"]["status"] == "authorized"
+
+
+def test_a_stream_takes_an_oauth_token(start_server: Start) -> None:
+    """Section 8, step 3 [inferred]: data {"oauth_token": ".."}."""
+    server = start_server()
+    with talk(server, "/stream") as one:
+        answer = one.ask({"action": "authenticate", "data": {"oauth_token": "tok"}})
+        assert answer["data"]["status"] == "authorized"
