@@ -87,18 +87,67 @@ def reconciled(shutdown: Any, create: bool, dry_run: bool, as_json: bool, switch
     sys.exit(ended(shutdown, code))
 
 
+SYMBOL = click.argument("symbol", required=False)
+
+
 @click.command()
-@click.argument("symbol", required=False)
+@SYMBOL
+@click.option("--reason", required=True, help="Why; shown by `gambler status` until it is lifted.")
+@JSON
+def halt(symbol: str | None, reason: str, as_json: bool) -> None:
+    """Stop new risk at once, in SYMBOL or everywhere; exits, cancels and protection go on. Survives restarts."""
+    _command("halt", symbol, reason, as_json)
+
+
+@click.command()
+@SYMBOL
 @click.option("--reason", required=True, help="Why it may be lifted; written to the journal.")
 @JSON
 def unhalt(symbol: str | None, reason: str, as_json: bool) -> None:
     """Lift a halt, of SYMBOL or all, after looking again; what still differs stays halted (exit 3)."""
-    from gambler_ai.face import print_lifted
+    _command("unhalt", symbol, reason, as_json)
+
+
+@click.command()
+@SYMBOL
+@click.option("--reason", default="asked for", help="Written to the journal.")
+@JSON
+def flatten(symbol: str | None, reason: str, as_json: bool) -> None:
+    """Close SYMBOL, or everything: cancel its orders, then sell or cover all shares, EXTERNAL ones too."""
+    _command("flatten", symbol, reason, as_json)
+
+
+@click.command()
+@SYMBOL
+@click.option("--reason", default="asked for", help="Written to the journal.")
+@JSON
+def cancel(symbol: str | None, reason: str, as_json: bool) -> None:
+    """Cancel the open orders of SYMBOL, or all, but those that protect a position."""
+    _command("cancel", symbol, reason, as_json)
+
+
+def _command(kind: str, symbol: str | None, reason: str, as_json: bool) -> None:
+    """Let whoever holds the account carry it out, or do it here; ends the process with its exit code."""
+    from gambler_ai.config import parse_symbols
+    from gambler_ai.face import print_command, progress_line
+    from gambler_ai.logs import configure
+    from gambler_ai.trading.asking import ask
 
     shutdown = _installed()
-    name = symbol.upper() if symbol else None
-    code, answer = _maintain(shutdown, False, Switches({}), lambda room, house: room.unhalt(house, name, reason))
-    answer_with(answer, as_json, lambda: print_lifted(answer))
+    name = parse_symbols(symbol)[0] if symbol else None
+    settings = settings_now()
+    configure(settings.log_level)
+    code, answer = ask(
+        kind,
+        name,
+        reason,
+        settings.database_url,
+        settings.data_dir,
+        settings.account_label,
+        shutdown,
+        lambda: parts_of(shutdown, False, Switches({}), progress_line),
+    )
+    answer_with(answer, as_json, lambda: print_command(kind, name, answer))
     sys.exit(ended(shutdown, code))
 
 
@@ -127,4 +176,4 @@ def _maintain(
         sys.exit(0)
 
 
-COMMANDS = (reconcile, unhalt)
+COMMANDS = (reconcile, halt, unhalt, flatten, cancel)

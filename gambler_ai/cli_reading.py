@@ -63,7 +63,7 @@ def answer_with(answer: Any, as_json: bool, show: Callable[[], None]) -> None:
 @JSON
 def status(as_json: bool) -> None:
     """What the books say now: session, halts, orders in doubt, blocks and their way out."""
-    from gambler_ai.face import print_status, status_of
+    from gambler_ai.face_status import print_status, status_of
 
     with reading_books() as (reader, settings):
         answer = status_of(reader, settings.data_dir, settings.account_label)

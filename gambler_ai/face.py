@@ -1,16 +1,13 @@
 """What people see: tables, the status page, the while-you-were-down report. Values in, text out."""
 
-import platform
 import sys
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from gambler_ai.clock import SystemClock
 from gambler_ai.errors import UsageError
 
 if TYPE_CHECKING:
@@ -67,7 +64,7 @@ def print_table(name: str, rows: Sequence[Row]) -> None:
     if not sys.stdout.isatty():
         click.echo("\t".join(columns))
         for row in rows:
-            click.echo("\t".join(_cell(row[column]) for column in columns))
+            click.echo("\t".join(cell(row[column]) for column in columns))
         return
     from rich.console import Console
     from rich.table import Table
@@ -76,11 +73,11 @@ def print_table(name: str, rows: Sequence[Row]) -> None:
     for column in columns:
         table.add_column(column.replace("_", " "), justify="right" if column in _NUMBERS else "left", overflow="fold")
     for row in rows:
-        table.add_row(*(_cell(row[column]) for column in columns))
+        table.add_row(*(cell(row[column]) for column in columns))
     Console().print(table)
 
 
-def _cell(value: Any) -> str:
+def cell(value: Any) -> str:
     if value is None:
         return ""
     if isinstance(value, list):
@@ -92,7 +89,7 @@ def _cell(value: Any) -> str:
 def print_pairs(pairs: Mapping[str, Any]) -> None:
     width = max((len(key) for key in pairs), default=0)
     for key, value in pairs.items():
-        click.echo(f"{key.replace('_', ' '):<{width}}  {_cell(value)}")
+        click.echo(f"{key.replace('_', ' '):<{width}}  {cell(value)}")
 
 
 def fill_rows(rows: Sequence[Row]) -> list[dict[str, Any]]:
@@ -133,99 +130,6 @@ def account_of(reader: "Reader") -> dict[str, Any]:
     return {name: found[name] for name in names}
 
 
-def status_of(reader: "Reader", data_dir: Path, label: str) -> dict[str, Any]:
-    """{account, session, halts, in_doubt, blocks, ages}; every block says its reason and its way out."""
-    account = reader.account()
-    sessions = reader.sessions()
-    open_orders = reader.orders(open_only=True)
-    unresolved = [order for order in open_orders if order["status"] in ("SENDING", "IN_DOUBT")]
-    halts = reader.halts()
-    return {
-        "account": account_of(reader) if account else None,
-        "session": sessions[-1] if sessions else None,
-        "halts": halts,
-        "in_doubt": unresolved,
-        "blocks": _blocks(halts, unresolved, open_orders, data_dir / f".{label}_emergency_stop"),
-        "open_positions": len(reader.positions()),
-        "open_orders": len(open_orders),
-        "ages": {
-            "held_by": account["lease_holder"] if account else None,
-            "heartbeat_at": account["heartbeat_at"] if account else None,
-            "heartbeat_age_s": _age(account["heartbeat_at"]) if account else None,
-            "last_fill_at": reader.last_fill_at(),
-            "snapshot_at": account["at"] if account else None,
-        },
-    }
-
-
-def _blocks(
-    halts: Sequence[Row], unresolved: Sequence[Row], open_orders: Sequence[Row], stop_file: Path
-) -> list[dict[str, str]]:
-    blocks = [
-        {
-            "symbol": halt["symbol"] or "*",
-            "reason": halt["reason"],
-            "way_out": "close the symbol at the broker, or find out why both sides differ, then "
-            f"`gambler unhalt {halt['symbol'] or ''} --reason ...`".replace("  ", " "),
-        }
-        for halt in halts
-    ]
-    blocks += [
-        {
-            "symbol": order["symbol"],
-            "reason": f"an open order is not ours: {order['client_order_id']}",
-            "way_out": "cancel it at the broker, or wait until it is final",
-        }
-        for order in open_orders
-        if order["session_id"] is None
-    ]
-    blocks += [
-        {
-            "symbol": order["symbol"],
-            "reason": f"order {order['client_order_id']} is in doubt",
-            "way_out": "a running session or `gambler reconcile` looks it up; nothing to do but wait for the broker",
-        }
-        for order in unresolved
-    ]
-    if stop_file.exists():
-        way_out = f"find out why it was written, then remove {stop_file}"
-        blocks.append({"symbol": "*", "reason": f"the emergency-stop file {stop_file} exists", "way_out": way_out})
-    return blocks
-
-
-def _age(at: str | None) -> float | None:
-    if at is None:
-        return None
-    return round((SystemClock().wall() - datetime.fromisoformat(at)).total_seconds(), 1)
-
-
-def print_status(status: Row) -> None:
-    account, session, ages = status["account"], status["session"], status["ages"]
-    if account is None:
-        click.echo("no account is bound yet; `gambler run` binds it")
-        return
-    click.echo(f"account   {account['number']} ({account['label']}) at {account['endpoint']}")
-    if account["equity"] is not None:
-        click.echo(f"equity    {account['equity']} USD, cash {account['cash']} USD ({_cell(account['at'])})")
-    if session is not None:
-        symbols = ",".join(session["symbols"])
-        click.echo(f"session   {session['session_id']} {session['status']}: {session['strategy']} on {symbols}")
-    holder = (ages["held_by"] or "").split("|")
-    held = _held_by(holder[0], holder[2]) if len(holder) == 5 else "not held by any process"
-    click.echo(f"lease     {held}; heartbeat {ages['heartbeat_age_s']} s ago")
-    click.echo(f"books     {status['open_positions']} open positions, {status['open_orders']} open orders")
-    for block in status["blocks"]:
-        click.secho(f"blocked   {block['symbol']}: {block['reason']}", fg="yellow")
-        click.echo(f"          way out: {block['way_out']}")
-    if not status["blocks"]:
-        click.echo("blocks    none")
-
-
-def _held_by(host: str, pid: str) -> str:
-    gone = Path("/proc").is_dir() and host == platform.node() and not Path("/proc", pid).exists()
-    return f"held by process {pid} on {host}" + (", which is gone: the next start takes over" if gone else "")
-
-
 def while_you_were_down(report: Row) -> None:
     """The report of a recovery, on stderr."""
     click.echo("\n".join(report_lines(report)), err=True)
@@ -234,7 +138,7 @@ def while_you_were_down(report: Row) -> None:
 def report_lines(report: Row) -> list[str]:
     """The report of a recovery: what happened while nobody looked, and what was done about it."""
     what = report["report"]
-    lines = [f"while you were down: {_cell(what['down_since'])} .. {_cell(what['up_at'])}"]
+    lines = [f"while you were down: {cell(what['down_since'])} .. {cell(what['up_at'])}"]
     for fill in what["fills"]:
         lines.append(f"  fill      {fill['side']} {fill['qty']} {fill['symbol']} @ {fill['price']}")
     for action in report["applied"]:
@@ -287,13 +191,41 @@ def plan_table(report: Row, *, dry_run: bool) -> None:
         click.echo(f"left in doubt: {order_id}")
 
 
-def print_lifted(answer: Row) -> None:
+def print_command(kind: str, symbol: str | None, answer: Row) -> None:
+    """How a command of a person ended."""
+    where = symbol or "the account"
+    if "why" in answer:
+        click.echo(answer["why"])
+    elif kind == "halt":
+        click.echo(f"halted {where}: no new risk leaves; `gambler unhalt {symbol or ''} --reason ...` lifts it")
+    elif kind == "unhalt":
+        _print_lifted(answer)
+    else:
+        _print_ended(where, answer)
+
+
+def _print_lifted(answer: Row) -> None:
     for halt in answer["lifted"]:
         click.echo(f"lifted {halt['symbol'] or 'account'}: {halt['reason']}")
     for halt in answer["kept"]:
         click.echo(f"KEPT {halt['symbol'] or 'account'}: books and broker still differ: {halt['reason']}")
     if not answer["lifted"] and not answer["kept"]:
         click.echo("no such halt is active")
+
+
+def _print_ended(where: str, answer: Row) -> None:
+    for order_id in answer["cancelled"]:
+        click.echo(f"cancelled  {order_id}")
+    for order_id in answer.get("kept", ()):
+        click.echo(f"kept       {order_id}: it protects a position; `gambler flatten` ends both")
+    for order_id in answer.get("closing", ()):
+        click.echo(f"closing    {order_id}: the broker has it, and fills it when the market is open")
+    for order_id in answer["left"]:
+        click.echo(f"LEFT OPEN  {order_id}: the broker has not ended it yet")
+    for symbol, qty in answer.get("open", {}).items():
+        click.echo(f"STILL OPEN {symbol}: {qty} shares")
+    if answer["ok"]:
+        click.echo(f"done: {where} has no {'shares' if 'open' in answer else 'open orders'} left")
 
 
 def verdict_of(verdict: "Verdict") -> dict[str, Any]:

@@ -268,8 +268,9 @@ class _Symbol:
         waiting = self.waiting[position.position_id]
         if waiting is not None:
             return self._of_waiting(position, waiting, protective, size, covered)
-        wrong = next((o for o in protective if self._is_wrong(position, o)), None)
-        if wrong is not None and self.terms.place:
+        flat = position.position_id in self.terms.flatten
+        wrong = next((o for o in protective if flat or self._is_wrong(position, o)), None)
+        if wrong is not None and (flat or self.terms.place):
             return self._end(wrong, "the position wants another exit")
         return self._missing(position, size - covered)
 
@@ -302,7 +303,8 @@ class _Symbol:
         beyond = self.terms.beyond.get(self.symbol, ZERO)
         if self.symbol in self.terms.unconfirmed and beyond * self.net < 0:
             missing = min(missing, max(ZERO, abs(self.net) - abs(beyond)))
-        wanted = self._wanted(position, missing) if missing > 0 and self.terms.place else None
+        place = self.terms.place or position.position_id in self.terms.flatten
+        wanted = self._wanted(position, missing) if missing > 0 and place else None
         if wanted is None:
             return None
         entry = next((o for o in self.live if o.role is Role.ENTRY and o.side.sign * position.quantity > 0), None)

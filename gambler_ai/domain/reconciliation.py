@@ -17,7 +17,7 @@ from gambler_ai.domain import facts
 from gambler_ai.domain.book import Book, Draft
 from gambler_ai.domain.facts import Fact
 from gambler_ai.domain.money import ZERO, nine_places, text
-from gambler_ai.domain.orders import TERMINAL, BrokerOrder, Order, parse_our_id, status_from_broker
+from gambler_ai.domain.orders import LIVE, TERMINAL, BrokerOrder, Order, parse_our_id, status_from_broker
 from gambler_ai.domain.policy import Policy
 from gambler_ai.domain.positions import Position, net
 from gambler_ai.domain.sightings import Collision, Execution, facts_of_sighting
@@ -166,7 +166,8 @@ def unreadable(error: Exception) -> Action:
 def kept_moving(rounds: Sequence[tuple[Plan, Look]], book: Book) -> list[Action]:
     """Halts of the symbols in which each of these rounds, one after the other, found something new: every trigger, and
     both sides' numbers as of the last."""
-    moved = [{a.symbol for a in found.actions} | look.moving for found, look in rounds]
+    busy = {o.symbol for o in book.orders.values() if o.is_ours and o.status in LIVE}
+    moved = [{a.symbol for a in found.actions if _is_strange(a, book)} | (look.moving - busy) for found, look in rounds]
     last = rounds[-1][1]
     result = []
     for symbol in sorted(set.intersection(*map(set, moved)) - {ACCOUNT}):
@@ -190,6 +191,12 @@ def kept_moving(rounds: Sequence[tuple[Plan, Look]], book: Book) -> list[Action]
         )
         result.append(Action("moving", symbol, "halt symbol", reason, evidence, halts=True))
     return result
+
+
+def _is_strange(action: Action, book: Book) -> bool:
+    """Not the doing of an order of ours, which events explain and which may be filled for as long as it likes."""
+    order = book.order(str(action.evidence.get("client_order_id", "")))
+    return order is None or not order.is_ours or action.row == "R11"
 
 
 def _about_order(account_id: str, book: Book, seen: BrokerOrder, look: Look) -> Action | None:

@@ -312,6 +312,17 @@ commands = Table(
 _unhandled = commands.c.taken_seq.is_(None)
 Index("ix_commands_unhandled", commands.c.account_id, sqlite_where=_unhandled, postgresql_where=_unhandled)
 
+blocks = Table(
+    "blocks",
+    metadata,
+    Column("account_id", ForeignKey("accounts.account_id"), primary_key=True),
+    Column("symbol", String(32), primary_key=True),
+    Column("kind", String(32), primary_key=True),
+    Column("reason", Text, nullable=False),
+    Column("way_out", Text, nullable=False),
+    Column("since", UtcTime, nullable=False),
+)
+
 schedules = Table(
     "schedules",
     metadata,

@@ -117,6 +117,21 @@ class Reader:
             self._id(),
         )
 
+    def blocks(self) -> list[Row]:
+        """What the process that holds the account told of blocks no other table shows."""
+        return self.query(
+            "SELECT symbol, kind, reason, way_out, since FROM blocks WHERE account_id = ? ORDER BY symbol, kind",
+            self._id(),
+        )
+
+    def commands(self) -> list[Row]:
+        """What people asked for and nobody has carried out yet."""
+        return self.query(
+            "SELECT id, kind, symbol, reason, requested_at FROM commands WHERE account_id = ? AND taken_seq IS NULL "
+            "ORDER BY requested_at",
+            self._id(),
+        )
+
     def snapshots(self) -> list[Row]:
         """Equity and cash over time, oldest first."""
         return self.query(

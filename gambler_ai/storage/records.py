@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy import Select, literal_column, select
 
+from gambler_ai.domain.blocks import Block
 from gambler_ai.domain.book import Book
 from gambler_ai.domain.facts import POSITION_ADJUSTED
 from gambler_ai.domain.fills import Fill
@@ -17,6 +18,7 @@ from gambler_ai.domain.orders import Order
 from gambler_ai.domain.positions import Position
 from gambler_ai.domain.sessions import Session, SessionStatus
 from gambler_ai.storage import models, rows
+from gambler_ai.storage.commands import Command, CommandRows
 from gambler_ai.storage.database import Database
 from gambler_ai.storage.journal import Head
 
@@ -174,6 +176,15 @@ class Records:
         if hashlib.sha256(row["state"].encode()).hexdigest() != row["state_hash"]:
             return None  # damaged: rebuilt from bars
         return StoredState(row["version"], row["last_bar"], row["seq"], json.loads(row["state"]))
+
+    def blocks(self) -> list[Block]:
+        """What was last told of blocks that no other table shows."""
+        found = self._all(_of(models.blocks, self.account_id).order_by(models.blocks.c.symbol, models.blocks.c.kind))
+        return [Block(row["symbol"], row["kind"], row["reason"], row["way_out"]) for row in found]
+
+    def commands(self) -> list[Command]:
+        """What people have asked for and is not closed, oldest first."""
+        return CommandRows(self._database).open(self.account_id)
 
     def active_halts(self) -> list[Halt]:
         query = _of(models.halts, self.account_id).where(models.halts.c.lifted_at.is_(None))

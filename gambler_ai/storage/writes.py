@@ -1,12 +1,14 @@
 """Rows beside orders, fills and positions, as statements for the ledger's transactions."""
 
 import hashlib
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import bindparam, insert, literal_column, select, union_all, update
+from sqlalchemy import bindparam, delete, insert, literal_column, select, union_all, update
 
 from gambler_ai.clock import Clock
+from gambler_ai.domain.blocks import Block
 from gambler_ai.domain.sessions import Session
 from gambler_ai.errors import BrokerRefusesUs
 from gambler_ai.storage import models
@@ -53,6 +55,16 @@ class Writes:
             .where(models.accounts.c.account_id == bindparam("key_account_id")),
             compiled,
         )
+        self._close_command = Statement(
+            update(models.commands)
+            .values(taken_seq=bindparam("seq"), result=bindparam("result"))
+            .where(models.commands.c.id == bindparam("key_id")),
+            compiled,
+        )
+        self._drop_blocks = Statement(
+            delete(models.blocks).where(models.blocks.c.account_id == bindparam("key_account_id")), compiled
+        )
+        self._put_block = Statement(inserting(models.blocks), compiled)
         self._stops = _stops_query(compiled)
 
     def open_session(self, session: Session) -> Pair:
@@ -111,8 +123,21 @@ class Writes:
             "report": canonical(report),
         }
 
+    def close_command(self, command_id: str, seq: int, result: Any) -> Pair:
+        return self._close_command, {"seq": seq, "result": canonical(result), "key_id": command_id}
+
+    def blocks(self, blocks: Iterable[Block], at: datetime) -> list[Pair]:
+        """Replace what is stored of blocks by these."""
+        account = {"account_id": self._account_id}
+        rows = [
+            {**account, "symbol": b.symbol, "kind": b.kind, "reason": b.reason, "way_out": b.way_out, "since": at}
+            for b in blocks
+        ]
+        return [(self._drop_blocks, {"key_account_id": self._account_id}), *((self._put_block, row) for row in rows)]
+
     def stops(self, cursor: Any) -> list[tuple[str | None, str]]:
-        """Inside a transaction: (symbol or None, reason) of every active halt and every halt command not yet taken."""
+        """Inside a transaction: (symbol or None, reason) of every active halt, and of every halt or flatten that was
+        asked for and is not closed yet."""
         sql, names = self._stops
         values = {"id": self._account_id, "id_2": self._account_id}
         cursor.execute(sql, [values[n] for n in names] if names is not None else values)
@@ -128,7 +153,7 @@ def _stops_query(is_sqlite: bool) -> tuple[str, list[str] | None]:
     asked = select(models.commands.c.symbol, models.commands.c.reason).where(
         models.commands.c.account_id == bindparam("id_2"),
         models.commands.c.taken_seq.is_(None),
-        models.commands.c.kind == literal_column("'halt'"),
+        models.commands.c.kind.in_([literal_column("'halt'"), literal_column("'flatten'")]),
     )
     dialect: Any = sqlite.dialect(paramstyle="qmark") if is_sqlite else postgresql.dialect(paramstyle="pyformat")  # type: ignore[no-untyped-call]
     compiled = union_all(halted, asked).compile(dialect=dialect)

@@ -21,9 +21,11 @@ from gambler_ai.logs import get_logger
 from gambler_ai.storage import lease
 from gambler_ai.storage.database import Database
 from gambler_ai.trading import opening
+from gambler_ai.trading.blocks import Blocks
+from gambler_ai.trading.commands import Commands
 from gambler_ai.trading.in_doubt import InDoubt
 from gambler_ai.trading.lease_keeper import LeaseKeeper
-from gambler_ai.trading.loop import Blocks, Progress
+from gambler_ai.trading.loop import Progress
 from gambler_ai.trading.messages import Inbox, Message, Tick
 from gambler_ai.trading.opening import OpenBooks
 from gambler_ai.trading.order_desk import DeskRules, OrderDesk
@@ -192,6 +194,12 @@ class House:
             wait_for_confirmations=wait,
         )
         return recovery, blocks
+
+    def commands(self, recovery: Recovery) -> Commands:
+        """Whatever people ask for, carried out by these parts of recovery."""
+        return Commands(
+            self.books.state, recovery.desk, recovery.reconciler, recovery.protection, self.parts.clock, recovery.learn
+        )
 
     def close(self) -> None:
         """Give back what is held; errors here change nothing that matters and are only told."""

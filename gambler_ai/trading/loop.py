@@ -4,7 +4,8 @@ It has no threads of its own, waits only through its clock and inbox, and draws 
 can drive `Loop.step` and get the same books every time.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+import contextlib
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -22,11 +23,13 @@ from gambler_ai.domain.sightings import STREAM, Collision, Execution, facts_of_s
 from gambler_ai.errors import AnotherAccount, BrokerRefusesUs, BrokerUnreachable, DatabaseUnavailable, RateLimited
 from gambler_ai.logs import get_logger
 from gambler_ai.storage.journal import Head
+from gambler_ai.trading.blocks import Blocks
+from gambler_ai.trading.commands import Commands
 from gambler_ai.trading.in_doubt import InDoubt
 from gambler_ai.trading.market_data import missed_bars
 from gambler_ai.trading.messages import OVERFLOW, Inbox, Message, StopAsked, Tick
 from gambler_ai.trading.order_desk import Blocked, OrderDesk, StopFlag
-from gambler_ai.trading.position_reconciler import PositionReconciler
+from gambler_ai.trading.position_reconciler import PositionReconciler, Round
 from gambler_ai.trading.protection import Protection
 from gambler_ai.trading.state_manager import StateManager
 from gambler_ai.trading.strategy_host import StrategyHost
@@ -44,38 +47,10 @@ class LoopRules:
 
     look_every_s: float = 60.0
     clock_every_s: float = 5.0
+    commands_every_s: float = 0.5
     tick_s: float = 0.25
     signal_ttl: timedelta = timedelta(seconds=120)
     fail_fast: bool = False
-
-
-@dataclass
-class Blocks:
-    """Why no new risk may be taken, by symbol or "*"; every reason here is shown by `gambler status`."""
-
-    state: StateManager
-    reconciler: PositionReconciler
-    unprotected: Callable[[], Mapping[str, str]] = dict
-    degraded: dict[str, str] = field(default_factory=dict)
-    _halted: dict[str, str] = field(default_factory=dict)
-
-    def refresh(self) -> None:
-        """Read the halts again; the send transaction reads them once more, so that none can slip through."""
-        self._halted = {halt.symbol or "*": f"halted: {halt.reason}" for halt in self.state.records.active_halts()}
-
-    @property
-    def halted(self) -> bool:
-        """Whether a halt, or the emergency-stop file, is in force, as far as we have read."""
-        return bool(self._halted) or self.state.stop_file.reason() is not None
-
-    def all(self) -> dict[str, str]:
-        result = {**self.unprotected(), **self.reconciler.blocks(), **self._halted}
-        if self.degraded:
-            result["*"] = "; ".join(self.degraded.values())
-        reason = self.state.stop_file.reason()
-        if reason is not None:
-            result["*"] = f"emergency stop: {reason}"
-        return result
 
 
 @dataclass
@@ -95,6 +70,7 @@ class Loop:
     in_doubt: InDoubt
     reconciler: PositionReconciler
     protection: Protection
+    commands: Commands
     host: StrategyHost
     hours: MarketHours
     gateway: Gateway
@@ -108,6 +84,7 @@ class Loop:
     signals_missed: int = 0
     owes_clock: bool = False
     _look_due: float = 0.0
+    _commands_due: float = 0.0
     _clock_due: float = 0.0
     _bars_gap: bool = False
     _wait_s: float = FIRST_WAIT_S
@@ -120,6 +97,7 @@ class Loop:
         now = self.clock.monotonic()
         self.progress.at = now
         self.protection.tell = self.tell_fills
+        self.commands.learn = self._learn
         self._look_due = now + self.rules.look_every_s
         self._clock_due = now
 
@@ -136,6 +114,7 @@ class Loop:
             self.tell_fills(self.state.settle_lost_commit())
             self._dispatch(message)
             self._look_after_duties()
+            self.blocks.tell()
         except AnotherAccount:
             raise
         except DatabaseUnavailable as error:
@@ -162,10 +141,15 @@ class Loop:
     def _degrade(self, what: str, why: str) -> None:
         if what not in self.blocks.degraded:
             log.warning(f"{what}.lost", why=why)
-        self.blocks.degraded[what] = why
+            self.blocks.degraded[what] = why
+            self._tell_blocks()
         self._look_due = self._clock_due = self.clock.monotonic() + self._wait_s
         self._wait_s = min(self._wait_s * 2, self.rules.look_every_s)
         self.owes_clock = False
+
+    def _tell_blocks(self) -> None:
+        with contextlib.suppress(DatabaseUnavailable):  # nobody can be told then; the log has it
+            self.blocks.tell()
 
     def _ask_clock(self) -> None:
         """Ask the exchange for its time when a bar was finished or a while has passed."""
@@ -328,6 +312,10 @@ class Loop:
             self.protection.mark()
         if self.protection.is_due:
             self.protection.run()  # before the next message, so before the next entry
+        if self.clock.monotonic() >= self._commands_due:
+            self._commands_due = self.clock.monotonic() + self.rules.commands_every_s
+            self.commands.step()
+            self.blocks.refresh()
         if self._bars_gap:
             self._fill_the_gap()
         if self._unplaced and "database" not in self.blocks.degraded:
@@ -343,9 +331,7 @@ class Loop:
         """The look beside the session; only when it succeeded may what degraded us be forgotten. With the order
         stream down we trade on by looking often: the stream is quicker, never truer."""
         done = self.reconciler.round()
-        for action in done.applied:
-            self.tell_fills(action.facts)
-        self.protection.learn(done)
+        self._learn(done)
         self.blocks.refresh()
         for what in sorted(self.blocks.degraded):
             del self.blocks.degraded[what]
@@ -358,6 +344,11 @@ class Loop:
         usual = min(POLL_EVERY_S, self.rules.look_every_s) if self._polling else self.rules.look_every_s
         wait = min(self._confirm_wait_s(), usual) if confirming else usual
         self._look_due = self.clock.monotonic() + wait
+
+    def _learn(self, done: Round) -> None:
+        for action in done.applied:
+            self.tell_fills(action.facts)
+        self.protection.learn(done)
 
     def _confirm_wait_s(self) -> float:
         rules = self.reconciler.confirmations

@@ -1,12 +1,24 @@
-"""Work on an account without a session: reconcile its books, lift a halt."""
+"""Work on an account without a session: reconcile its books, carry out what people ask for."""
 
+from pathlib import Path
 from typing import Any
 
+from gambler_ai.clock import Clock
 from gambler_ai.logs import get_logger
+from gambler_ai.storage import lease
+from gambler_ai.storage.commands import HALT, UNHALT
+from gambler_ai.storage.database import Database
+from gambler_ai.storage.lease import Holder
+from gambler_ai.trading.commands import halt
 from gambler_ai.trading.house import House
+from gambler_ai.trading.opening import open_books
+from gambler_ai.trading.order_desk import StopFlag
+from gambler_ai.trading.recovery import Steps
 from gambler_ai.trading.shutdown import EXIT_DIRTY, EXIT_DONE, EXIT_NEEDS_A_HUMAN
 
 log = get_logger("maintenance")
+
+LOOK_EVERY_S = 0.5
 
 
 def reconcile(house: House, *, dry_run: bool) -> tuple[int, dict[str, Any]]:
@@ -30,27 +42,36 @@ def reconcile(house: House, *, dry_run: bool) -> tuple[int, dict[str, Any]]:
         house.close()
 
 
-def unhalt(house: House, symbol: str | None, reason: str) -> tuple[int, dict[str, Any]]:
-    """Lift the halts of `symbol`, or all and the emergency-stop file, after another look: a halt whose difference still
-    stands is kept (3)."""
+def obey(house: House) -> None:
+    """Carry out every command that waits, after recovering the account; each row is closed with its result."""
     try:
-        books = house.open()
-        recovery, _blocks = house.recovery(wait=True)
+        house.open()
+        house.mark_crashed()
+        recovery, _blocks = house.recovery()
         last = recovery.run()
-        differing = {difference.symbol for difference in last.plan.differences}
-        lifted, kept = [], []
-        for halt in books.state.records.active_halts():
-            if symbol is not None and halt.symbol != symbol:
-                continue
-            if halt.symbol in differing or (halt.symbol is None and differing):
-                kept.append({"symbol": halt.symbol, "reason": halt.reason})
-                continue
-            books.state.lift_halt(halt, reason)
-            lifted.append({"symbol": halt.symbol, "reason": halt.reason})
-        if symbol is None and not differing and (why := books.state.stop_file.reason()) is not None:
-            books.state.stop_file.remove()
-            lifted.append({"symbol": None, "reason": f"{why} (the emergency-stop file)"})
-        log.info("halts.lifted", lifted=len(lifted), kept=len(kept))
-        return (EXIT_NEEDS_A_HUMAN if kept else EXIT_DONE), {"lifted": lifted, "kept": kept}
+        commands = house.commands(recovery)
+        if any(command.kind == UNHALT for command in house.books.state.records.commands()):
+            last = recovery.confirm(last)
+        while commands.step() and not house.is_set():
+            house.parts.clock.sleep(LOOK_EVERY_S)
+            recovery.reconciler.round()
     finally:
         house.close()
+
+
+def offline(database: Database, clock: Clock, stop: StopFlag, label: str, data_dir: Path, holder: Holder) -> None:
+    """Write the halts that were asked for into the books, without a broker. Raises AccountHeld when somebody holds the
+    account: then that one does it."""
+    books = None
+    try:
+        books = open_books(
+            database, None, clock, stop, Steps(clock), label=label, endpoint="", data_dir=data_dir, holder=holder
+        )
+        for command in books.state.records.commands():
+            if command.kind == HALT:
+                books.state.close_command(command, halt(books.state, command))
+    finally:
+        if books is not None:
+            books.state.close()
+            lease.release(database, books.account.account_id, books.token)
+        database.close()

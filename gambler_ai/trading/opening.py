@@ -50,7 +50,6 @@ class OpenBooks:
     token: int
     state: StateManager
     before: Before
-    at_broker: BrokerAccount
 
 
 def open_database(database: Database, clock: Clock, stop: StopFlag, *, create: bool) -> None:
@@ -100,7 +99,7 @@ def _wait_more(clock: Clock, stop: StopFlag, waited: float, what: str, error: Ex
 
 def open_books(
     database: Database,
-    gateway: Gateway,
+    gateway: Gateway | None,
     clock: Clock,
     stop: StopFlag,
     steps: Steps,
@@ -112,9 +111,12 @@ def open_books(
     may_bind: bool = True,
 ) -> OpenBooks:
     """Bind the account, take its lease, verify its chain, load its book. A crash anywhere leaves either nothing or a
-    lease that the next start sees is held by a dead process."""
-    with steps.step("meet the broker"):
-        at_broker = meet_broker(gateway, clock, stop)
+    lease that the next start sees is held by a dead process. Without a gateway only an account that is bound already
+    can be opened, and exchange time is what the journal last knew."""
+    at_broker = None
+    if gateway is not None:
+        with steps.step("meet the broker"):
+            at_broker = meet_broker(gateway, clock, stop)
     with steps.step("take the lease"):
         if not database.lock_for_life():
             known = find_account(database, label)
@@ -128,9 +130,7 @@ def open_books(
                 f"no account is bound to {label!r} in this database yet, so there is nothing to compare; "
                 "a dry run binds none. Run it without --dry-run, or trade a session first"
             )
-        crashpoint("account.before_bind")
-        account = bind_account(database, label, at_broker.account_id, at_broker.number, endpoint, clock)
-        crashpoint("account.after_bind")
+        account = _bound(database, at_broker, label, endpoint, clock)
         token = _take_lease(database, account, holder, clock, stop)
         before_us, account = account, find_account(database, label) or account
     records = Records(database, account.account_id)
@@ -139,6 +139,8 @@ def open_books(
         older = _verify_tail(database, account, known_head)
     with steps.step("load the books"):
         before = _before(records, account)
+        if gateway is None:
+            clock.observe(before.last_alive)
         book = records.load_book()
         _wait_out_the_sender(database, before_us, book, clock, stop)
         ledger = Ledger(database, account.account_id, clock, book, token, account.head)
@@ -147,7 +149,21 @@ def open_books(
     )
     if older is not None:
         state.raise_halt(Action("R11", ACCOUNT, "halt account", older, {"journal ends at": account.head.seq}))
-    return OpenBooks(account, token, state, before, at_broker)
+    return OpenBooks(account, token, state, before)
+
+
+def _bound(
+    database: Database, at_broker: BrokerAccount | None, label: str, endpoint: str, clock: Clock
+) -> StoredAccount:
+    if at_broker is None:
+        known = find_account(database, label)
+        if known is None:
+            raise UsageError(f"no account is bound to {label!r} in this database yet; trade a session first")
+        return known
+    crashpoint("account.before_bind")
+    account = bind_account(database, label, at_broker.account_id, at_broker.number, endpoint, clock)
+    crashpoint("account.after_bind")
+    return account
 
 
 def _take_lease(database: Database, account: StoredAccount, holder: lease.Holder, clock: Clock, stop: StopFlag) -> int:

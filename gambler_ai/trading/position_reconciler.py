@@ -44,6 +44,14 @@ class Question:
     def needs_a_person(self) -> bool:
         return self.state in (HALTED, ASKED)
 
+    @property
+    def told(self) -> str:
+        """Both sides' numbers, and why nothing is done yet."""
+        evidence = self.action.evidence
+        if self.action.row == "R14":
+            return f"order {evidence['client_order_id']} is not at the broker; {self.why}"
+        return f"books say {evidence['ours']}, the broker {evidence['broker']}; {self.why}"
+
 
 @dataclass(frozen=True, slots=True)
 class Round:
@@ -216,7 +224,7 @@ class PositionReconciler:
 
     def blocks(self) -> dict[str, str]:
         """Symbols in which books and broker differ and no evidence says why, with both sides' numbers."""
-        return {q.action.symbol: _told(q) for q in (*self.standing, *self.pending)}
+        return {q.action.symbol: q.told for q in (*self.standing, *self.pending)}
 
 
 def _books_a_guess(action: Action) -> bool:
@@ -232,13 +240,6 @@ def _is_known(difference: Difference, halts: Iterable[Halt]) -> bool:
 
 def _key(finding: Difference | Order) -> Difference | str:
     return finding if isinstance(finding, Difference) else finding.client_order_id
-
-
-def _told(question: Question) -> str:
-    evidence = question.action.evidence
-    if question.action.row == "R14":
-        return f"order {evidence['client_order_id']} is not at the broker; {question.why}"
-    return f"books say {evidence['ours']}, the broker {evidence['broker']}; {question.why}"
 
 
 def open_questions(last: Round) -> Sequence[Question]:

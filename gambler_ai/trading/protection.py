@@ -6,7 +6,7 @@ same, so there is nothing to remember but how long something lasts: that is coun
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
@@ -73,6 +73,11 @@ class Protection:
     _since: dict[str, float] = field(default_factory=dict)
     _alarmed: dict[str, str] = field(default_factory=dict)
     _why: dict[str, str] = field(default_factory=dict)
+    _closing: Set[str | None] = frozenset()
+
+    def flatten(self, symbols: Set[str | None]) -> None:
+        """Until told otherwise, positions in these symbols (None = all) are closed, not protected."""
+        self._closing = symbols
 
     def mark(self) -> None:
         """Something changed: decide again with the next duty."""
@@ -94,6 +99,7 @@ class Protection:
         book, now = self.state.book, self.clock.monotonic()
         long = {name for name, since in self._since.items() if now - since >= self.rules.alarm_s}
         longer = {name for name, since in self._since.items() if now - since >= self.rules.emergency_s}
+        asked = {p.position_id for p in book.open_positions() if {None, p.symbol} & self._closing}
         terms = Terms(
             place=self.rules.place,
             external_pct=self.rules.external_pct,
@@ -101,7 +107,7 @@ class Protection:
             unconfirmed=self._unconfirmed,
             stale_before=self.stale_before,
             unprotected_long=frozenset(long),
-            flatten=frozenset(longer) if self.rules.emergency == "flatten" else frozenset(),
+            flatten=frozenset((longer if self.rules.emergency == "flatten" else set()) | asked),
         )
         return decide(book.open_positions(), book.orders.values(), terms)
 

@@ -100,7 +100,7 @@ class Recovery:
             self._accept_recovered()
         if self.wait_for_confirmations and not self.reconciler.dry_run:
             with self.steps.step("confirm what nothing explains"):
-                last = self._confirm(last)
+                last = self.confirm(last)
         for order_id in doubtful:
             order = self.state.book.order(order_id)
             if order is not None:
@@ -118,9 +118,13 @@ class Recovery:
                     raise
                 log.warning("recovery.read_failed", error=str(error), attempt=attempt + 1)
                 self.clock.sleep(min(0.5 * 2**attempt, 5.0))
+        self.learn(done)
+        return done
+
+    def learn(self, done: Round) -> None:
+        """Take a look's findings into account; also of one that was taken elsewhere."""
         self.applied += done.applied
         self.protection.learn(done)
-        return done
 
     def _protect(self) -> None:
         """Exits first: cancel what is too much, wait until it is final, place what is missing. What takes longer than a
@@ -166,7 +170,8 @@ class Recovery:
             if halt.evidence.get("row") == "R11":
                 self.state.lift_halt(halt, "--accept-recovered")
 
-    def _confirm(self, last: Round) -> Round:
+    def confirm(self, last: Round) -> Round:
+        """Look again until every difference is explained, imported or halted; at most as long as that may take."""
         rules = self.reconciler.confirmations
         wait = max(0.2, rules.span_s / max(1, rules.rounds - 1))
         limit = self.clock.monotonic() + 2 * rules.span_s + self.in_doubt.settle_s + 30

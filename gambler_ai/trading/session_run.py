@@ -11,8 +11,9 @@ from gambler_ai.errors import BrokerRefusesUs, BrokerUnreachable, DatabaseUnavai
 from gambler_ai.logs import get_logger
 from gambler_ai.storage.journal import Head
 from gambler_ai.trading import market_data
+from gambler_ai.trading.blocks import Blocks
 from gambler_ai.trading.house import House, Parts
-from gambler_ai.trading.loop import Blocks, Loop, LoopRules
+from gambler_ai.trading.loop import Loop, LoopRules
 from gambler_ai.trading.messages import Message
 from gambler_ai.trading.opening import HeadFile, StoppedEarly
 from gambler_ai.trading.recovery import Recovery, amounts_of
@@ -123,6 +124,7 @@ class SessionRun:
             in_doubt=recovery.in_doubt,
             reconciler=recovery.reconciler,
             protection=recovery.protection,
+            commands=self.house.commands(recovery),
             host=host,
             hours=market_data.hours(parts.gateway, parts.clock.now(), session.ends_at),
             gateway=parts.gateway,
@@ -176,6 +178,8 @@ class SessionRun:
             if parts.shutdown.is_set():
                 return EXIT_DIRTY
             raise
+        loop.blocks.forget_losses()
+        loop.blocks.tell()
         crashpoint("session.before_stop")
         books.state.step_session(
             loop.session, SessionStatus.STOPPED, end_time=parts.clock.now(), final_capital=account.equity

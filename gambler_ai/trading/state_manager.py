@@ -3,7 +3,7 @@
 Every method is one transaction; after it returns the change is durable, after it raises nothing of it is.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -11,11 +11,13 @@ from typing import Any
 from gambler_ai.broker.gateway import BrokerAccount
 from gambler_ai.clock import Clock
 from gambler_ai.crashpoints import crashpoint
+from gambler_ai.domain.blocks import Block
 from gambler_ai.domain.book import Book
 from gambler_ai.domain.facts import Fact, note, to_json
 from gambler_ai.domain.reconciliation import ACCOUNT, Action
 from gambler_ai.domain.sessions import Session, SessionStatus, may_step
 from gambler_ai.errors import HumanNeeded
+from gambler_ai.storage.commands import Command
 from gambler_ai.storage.journal import Head, Ledger
 from gambler_ai.storage.records import Halt, Records
 from gambler_ai.storage.writes import Pair, Writes
@@ -41,6 +43,7 @@ class StateManager:
         self.stop_file = stop_file
         self.records = records
         self._strategy: Callable[[], StrategyState] | None = None
+        self._told: tuple[Block, ...] | None = None
 
     @property
     def account_id(self) -> str:
@@ -145,6 +148,23 @@ class StateManager:
         )
         if halt.symbol is None and self.stop_file.reason() == halt.reason:
             self.stop_file.remove()
+
+    def close_command(self, command: Command, result: Mapping[str, Any]) -> None:
+        """What a person asked for is done, or cannot be done; whoever asked reads the result."""
+        payload = {"id": command.id, "kind": command.kind, "reason": command.reason, "result": dict(result)}
+        self._ledger.commit(
+            [note("command.done", payload, symbol=command.symbol)],
+            lambda seq: [self._writes.close_command(command.id, seq, result)],
+        )
+
+    def tell_blocks(self, blocks: Sequence[Block]) -> None:
+        """Let other processes know of blocks that no other table shows; written only when they changed."""
+        if self._told is None:
+            self._told = tuple(self.records.blocks())
+        now = tuple(sorted(blocks, key=lambda b: (b.symbol, b.kind)))
+        if now != self._told:
+            self._ledger.commit([], lambda _seq: self._writes.blocks(now, self._clock.now()))
+            self._told = now
 
     def checkpoint(self, session_id: str | None, account: BrokerAccount) -> None:
         """Strategy state and the account's amounts, with one journal row."""

@@ -30,6 +30,17 @@ def upgrade() -> None:
         sa.UniqueConstraint("label", name=op.f("uq_accounts_label")),
     )
     op.create_table(
+        "blocks",
+        sa.Column("account_id", sa.String(length=64), nullable=False),
+        sa.Column("symbol", sa.String(length=32), nullable=False),
+        sa.Column("kind", sa.String(length=32), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=False),
+        sa.Column("way_out", sa.Text(), nullable=False),
+        sa.Column("since", UTC_TIME, nullable=False),
+        sa.ForeignKeyConstraint(["account_id"], ["accounts.account_id"], name=op.f("fk_blocks_account_id")),
+        sa.PrimaryKeyConstraint("account_id", "symbol", "kind", name=op.f("pk_blocks")),
+    )
+    op.create_table(
         "commands",
         sa.Column("id", sa.String(length=36), nullable=False),
         sa.Column("account_id", sa.String(length=64), nullable=False),

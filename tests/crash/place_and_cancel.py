@@ -28,7 +28,7 @@ def main() -> None:
         assert isinstance(order, Order), order
         recovery.desk.cancel(order, "this program ends")
         recovery.run()
-        capital = house.books.at_broker.equity
+        capital = house.parts.gateway.account().equity
         state.step_session(session, SessionStatus.STOPPED, end_time=parts.clock.now(), final_capital=capital)
     finally:
         house.close()

@@ -20,11 +20,13 @@ from gambler_ai.domain.sessions import Session, SessionStatus
 from gambler_ai.errors import BrokerUnreachable
 from gambler_ai.paper_exchange.exchange import Exchange
 from gambler_ai.paper_exchange.markets import open_market
+from gambler_ai.storage.commands import Command, CommandRows
 from gambler_ai.storage.database import Database
 from gambler_ai.storage.lease import Holder
 from gambler_ai.storage.records import find_account
 from gambler_ai.storage.verify import verify
 from gambler_ai.trading.house import House, Parts, Rules
+from gambler_ai.trading.maintenance import obey
 from gambler_ai.trading.messages import Inbox
 from gambler_ai.trading.order_desk import Blocked
 from gambler_ai.trading.recovery import Recovery
@@ -44,13 +46,14 @@ NO_ORDER = Reply(404, json.dumps({"code": 40410000, "message": "order not found"
 
 @dataclass
 class Weather:
-    """What happens to requests: the next POSTs by name, and answers put in the place of the exchange's. `then` happens
-    after each look's positions were read."""
+    """What happens to requests: the next POSTs by name, and answers put in the place of the exchange's. `then`, and
+    `every_look` when that is over, happen after the positions of a look were read."""
 
     posts: list[str | Reply | tuple[int, dict[str, Any]]] = field(default_factory=list)
     answers: dict[str, str | Reply] = field(default_factory=dict)
     sent: list[str] = field(default_factory=list)
     then: list[Callable[[], Any]] = field(default_factory=list)
+    every_look: Callable[[], Any] = lambda: None
 
     def before(self, method: str, path: str) -> Reply | None:
         if path in self.answers:
@@ -72,8 +75,8 @@ class Weather:
         return None
 
     def after(self, method: str, path: str, answer: Reply) -> Reply:
-        if method == "GET" and path == "/v2/positions" and self.then:
-            self.then.pop(0)()
+        if method == "GET" and path == "/v2/positions":
+            (self.then.pop(0) if self.then else self.every_look)()
         if method != "GET" and self.posts and self.posts.pop(0) == "lost after":
             raise ConnectionResetError("on the way back")
         return answer
@@ -268,6 +271,26 @@ class Rig:
                 connection.exec_driver_sql("DROP SCHEMA public CASCADE")
                 connection.exec_driver_sql("CREATE SCHEMA public")
         self.open()
+
+    def asks(self, kind: str, symbol: str | None = None) -> Command:
+        """A person gives a command; nobody has carried it out yet."""
+        rows = CommandRows(self.parts.database)
+        return rows.ask(self.state.account_id, kind, symbol, "3 a.m.", self.clock.wall())
+
+    def answer(self, command: Command) -> dict[str, Any] | None:
+        found = CommandRows(self.parts.database).find(command.id)
+        assert found is not None
+        return found.result
+
+    def told(self, kind: str, symbol: str | None) -> dict[str, Any]:
+        """The command's result, when no session runs to take it."""
+        command = self.asks(kind, symbol)
+        self.close()
+        obey(self.opened_anew())
+        self.open()
+        result = self.answer(command)
+        assert result is not None
+        return result
 
     def prove_the_chain(self) -> None:
         """The journal is unbroken, and the tables follow from it."""

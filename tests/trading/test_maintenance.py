@@ -9,11 +9,11 @@ import pytest
 from gambler_ai.domain.orders import Order, OrderStatus
 from gambler_ai.domain.reconciliation import ACCOUNT, Action
 from gambler_ai.errors import HumanNeeded, UsageError
-from gambler_ai.face import status_of
+from gambler_ai.face_status import status_of
 from gambler_ai.storage.reading import reading
 from gambler_ai.trading.emergency_stop import EmergencyStopFile
-from gambler_ai.trading.maintenance import reconcile, unhalt
-from gambler_ai.trading.shutdown import EXIT_DONE, EXIT_NEEDS_A_HUMAN
+from gambler_ai.trading.maintenance import reconcile
+from gambler_ai.trading.shutdown import EXIT_DONE
 from tests.trading.rig import BUY, RESTING, Rig
 
 
@@ -70,9 +70,8 @@ def test_an_account_is_halted_also_when_the_disk_refuses_the_emergency_stop_file
 
 def test_unhalt_lifts_every_halt_and_removes_the_emergency_stop_file(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     halted_by_a_limit(rig, monkeypatch)
-    rig.close()
-    code, report = unhalt(rig.opened_anew(), None, "looked into it")
-    assert (code, len(report["lifted"]), report["kept"]) == (EXIT_DONE, 1, [])
+    report = rig.told("unhalt", None)
+    assert (report["ok"], len(report["lifted"]), report["kept"]) == (True, 1, [])
     assert not stop_file(rig).exists()
     rig.restart()
     assert isinstance(rig.place(BUY, key="later"), Order)
@@ -82,9 +81,8 @@ def test_unhalt_keeps_a_halt_whose_difference_still_stands(rig: Rig) -> None:
     rig.held()
     rig.the_broker_shows(AAA="7")
     rig.rounds(6)
-    rig.close()
-    code, report = unhalt(rig.opened_anew(), None, "looked into it")
-    assert (code, report["lifted"], [kept["symbol"] for kept in report["kept"]]) == (EXIT_NEEDS_A_HUMAN, [], ["AAA"])
+    report = rig.told("unhalt", None)
+    assert (report["ok"], report["lifted"], [kept["symbol"] for kept in report["kept"]]) == (False, [], ["AAA"])
 
 
 def test_an_emergency_stop_that_cannot_be_read_stops_all_the_same(rig: Rig) -> None:

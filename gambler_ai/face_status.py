@@ -1,0 +1,157 @@
+"""`gambler status`: is it trading, what blocks it, what do I do. Read from the database alone."""
+
+import json
+import platform
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from gambler_ai.clock import SystemClock
+from gambler_ai.domain.risk import Limits
+from gambler_ai.face import account_of, cell
+
+if TYPE_CHECKING:
+    from gambler_ai.storage.reading import Reader
+
+Row = Mapping[str, Any]
+
+
+def status_of(reader: "Reader", data_dir: Path, label: str) -> dict[str, Any]:
+    """{account, session, halts, in_doubt, blocks, ages}; every block says its reason and its way out."""
+    account = reader.account()
+    sessions = reader.sessions()
+    open_orders = reader.orders(open_only=True)
+    unresolved = [order for order in open_orders if order["status"] in ("SENDING", "IN_DOUBT")]
+    halts = reader.halts()
+    return {
+        "account": account_of(reader) if account else None,
+        "session": sessions[-1] if sessions else None,
+        "halts": halts,
+        "in_doubt": unresolved,
+        "blocks": _blocks(reader, halts, unresolved, open_orders, data_dir / f".{label}_emergency_stop"),
+        "data_dir": str(data_dir),
+        "open_positions": len(reader.positions()),
+        "open_orders": len(open_orders),
+        "ages": {
+            "held_by": account["lease_holder"] if account else None,
+            "heartbeat_at": account["heartbeat_at"] if account else None,
+            "heartbeat_age_s": _age(account["heartbeat_at"]) if account else None,
+            "last_fill_at": reader.last_fill_at(),
+            "snapshot_at": account["at"] if account else None,
+        },
+    }
+
+
+def _blocks(
+    reader: "Reader", halts: Sequence[Row], unresolved: Sequence[Row], open_orders: Sequence[Row], stop_file: Path
+) -> list[dict[str, str]]:
+    """Everything that keeps new risk from being taken, with its reason and its way out."""
+    blocks = [
+        _block(h["symbol"] or "*", "halt", h["reason"], _way_out_of_halt(h["symbol"], json.loads(h["evidence"])))
+        for h in halts
+    ]
+    if stop_file.exists():
+        from gambler_ai.trading.emergency_stop import EmergencyStopFile
+
+        reason = EmergencyStopFile(stop_file).reason() or "it is gone"
+        way_out = f"find out why it was written, then `gambler unhalt --reason ...`, or remove {stop_file}"
+        blocks.append(_block("*", "emergency stop", f"the emergency-stop file says: {reason}", way_out))
+    blocks += [
+        _block(
+            order["symbol"],
+            "foreign order",
+            f"an open order is not ours: {order['client_order_id']}",
+            "cancel it at the broker, or run with --foreign=cancel or --foreign=ignore; or wait until it is final",
+        )
+        for order in open_orders
+        if order["role"] == "-"
+    ]
+    wait = "a running session or `gambler reconcile` looks it up; nothing to do but wait for the broker"
+    blocks += [
+        _block(order["symbol"], "in doubt", f"order {order['client_order_id']} is in doubt", wait)
+        for order in unresolved
+    ]
+    if len(unresolved) >= Limits().max_in_doubt:
+        blocks.append(
+            _block("*", "in doubt", f"{len(unresolved)} orders are in doubt, so no entry leaves at all", wait)
+        )
+    for command in reader.commands():
+        if command["kind"] in ("halt", "flatten"):
+            reason = f"`gambler {command['kind']}` was asked for ({command['reason']}) and is being carried out"
+            way_out = "nothing to do while a session runs; without one, ask again"
+            blocks.append(_block(command["symbol"] or "*", command["kind"], reason, way_out))
+    return [*blocks, *reader.blocks()]
+
+
+def _block(symbol: str, kind: str, reason: str, way_out: str) -> dict[str, str]:
+    return {"symbol": symbol, "kind": kind, "reason": reason, "way_out": way_out}
+
+
+def _way_out_of_halt(symbol: str | None, evidence: Row) -> str:
+    unhalt = f"`gambler unhalt {symbol + ' ' if symbol else ''}--reason ...`"
+    row = evidence.get("row")
+    if row in ("R6", "R7", "R8", "R10"):
+        switch = {"R6": "--orphans=close", "R7": "--mismatch=adopt", "R10": "--externals=import"}.get(row)
+        take = f", or let `gambler reconcile {switch}` take the broker's side" if switch and symbol else ""
+        return f"`gambler reconcile --dry-run` shows both sides; correct it at the broker, then {unhalt}{take}"
+    if row == "R11":
+        return f"look at `gambler orders`; to keep them `gambler run --resume --accept-recovered`, or {unhalt}"
+    return f"find out why, then {unhalt}"
+
+
+def _age(at: str | None) -> float | None:
+    if at is None:
+        return None
+    return round((SystemClock().wall() - datetime.fromisoformat(at)).total_seconds(), 1)
+
+
+def print_status(status: Row) -> None:
+    account, session, ages = status["account"], status["session"], status["ages"]
+    if account is None:
+        click.echo("no account is bound yet; `gambler run` binds it")
+        return
+    click.echo(f"account   {account['number']} ({account['label']}) at {account['endpoint']}")
+    if account["equity"] is not None:
+        click.echo(f"equity    {account['equity']} USD, cash {account['cash']} USD ({cell(account['at'])})")
+    if session is not None:
+        symbols = ",".join(session["symbols"])
+        click.echo(f"session   {session['session_id']} {session['status']}: {session['strategy']} on {symbols}")
+    holder = (ages["held_by"] or "").split("|")
+    held = _held_by(holder[0], holder[2]) if len(holder) == 5 else "not held by any process"
+    click.echo(f"lease     {held}; heartbeat {ages['heartbeat_age_s']} s ago")
+    click.echo(f"books     {status['open_positions']} open positions, {status['open_orders']} open orders")
+    click.echo(f"files     {status['data_dir']}")
+    for line in _trading(status):
+        click.echo(line)
+    for block in status["blocks"]:
+        click.secho(f"blocked   {block['symbol']}: {block['reason']}", fg="yellow")
+        click.echo(f"          way out: {block['way_out']}")
+    if not status["blocks"]:
+        click.echo("blocks    none")
+
+
+def _trading(status: Row) -> list[str]:
+    """Whether it is trading, in one line."""
+    session, blocks = status["session"], status["blocks"]
+    holder = (status["ages"]["held_by"] or "").split("|")
+    runs = len(holder) == 5 and not _is_gone(holder[0], holder[2])
+    if session is None or session["status"] == "stopped":
+        return ["trading   no: no session is active; `gambler run` starts one"]
+    if not runs:
+        return [f"trading   no: no process runs session {session['session_id']}; `gambler run --resume` goes on"]
+    scopes = sorted({block["symbol"] for block in blocks})
+    if "*" in scopes:
+        return ["trading   exits only: no new entry leaves while what is blocked below stands"]
+    return [f"trading   yes{', but no new entries in ' + ', '.join(scopes) if scopes else ''}"]
+
+
+def _held_by(host: str, pid: str) -> str:
+    gone = ", which is gone: the next start takes over" if _is_gone(host, pid) else ""
+    return f"held by process {pid} on {host}{gone}"
+
+
+def _is_gone(host: str, pid: str) -> bool:
+    return Path("/proc").is_dir() and host == platform.node() and not Path("/proc", pid).exists()
