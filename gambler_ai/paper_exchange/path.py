@@ -29,7 +29,8 @@ def walk(venue: Floor, bar: Bar) -> None:
         return Quote(bar.symbol, bar.end, bid, ask, price, bar.bid_size, bar.ask_size)
 
     here, since = None, bar.start
-    for at, price in ticks.way(bar) if bar.low < bar.high else ():
+    moves = bar.low < bar.high and venue.book.touched(bar.symbol, quote_at(bar.low), quote_at(bar.high))
+    for at, price in ticks.way(bar) if moves else ():
         while here is not None and (level := venue.book.next_level(bar.symbol, here, price, below, above)):
             since += timedelta(microseconds=int((at - since) // _MICRO * abs((level - here) / (price - here))))
             _evaluate(venue, quote_at(level), since)

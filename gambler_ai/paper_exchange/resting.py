@@ -68,6 +68,18 @@ class Resting:
         orders += self._unpriced.values()
         return sorted(orders, key=lambda order: order.seq)
 
+    def touched(self, lowest: Quote, highest: Quote) -> bool:
+        """Whether any order may be filled or triggered by a quote between these two."""
+        buys, sells = self._ladders["buy", "limit"], self._ladders["sell", "limit"]
+        rises, falls = self._ladders["buy", "stop"], self._ladders["sell", "stop"]
+        return bool(
+            self._unpriced
+            or (buys and buys[-1][0] >= lowest.ask)
+            or (sells and sells[0][0] <= highest.bid)
+            or (rises and rises[0][0] <= highest.last)
+            or (falls and falls[-1][0] >= lowest.last)
+        )
+
     def next_level(self, here: Decimal, there: Decimal, below: Decimal, above: Decimal) -> Decimal | None:
         """The first price on the way, short of `there`, that wakes an order; `below` and `above` are bid's and ask's.
 
@@ -122,3 +134,8 @@ class RestingBook(Book):
         """The first price on the way that wakes a working order of a symbol (see `Resting.next_level`)."""
         resting = self.resting.get(symbol)
         return resting.next_level(here, there, below, above) if resting else None
+
+    def touched(self, symbol: str, lowest: Quote, highest: Quote) -> bool:
+        """Whether a quote between these two may fill or trigger a working order of the symbol."""
+        resting = self.resting.get(symbol)
+        return resting is not None and resting.touched(lowest, highest)
