@@ -41,6 +41,12 @@ class Refused:
     def must_look(self) -> bool:
         return self.http_status in (409, 422)
 
+    @property
+    def is_repeated(self) -> bool:
+        """The broker says that it has an order under this id: a look-up that does not find it lags."""
+        words = self.message.lower().replace("_", " ")
+        return self.must_look and "client order id" in words and "unique" in words
+
 
 @dataclass(frozen=True, slots=True)
 class BrokerAccount:

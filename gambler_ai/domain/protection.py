@@ -18,7 +18,7 @@ from enum import StrEnum
 from typing import Any
 
 from gambler_ai.domain.money import ONE_DOLLAR, ZERO, text
-from gambler_ai.domain.orders import LIVE, Order, OrderStatus, Role, Side
+from gambler_ai.domain.orders import LIVE, Order, OrderStatus, Role, Side, parse_our_id
 from gambler_ai.domain.positions import EXTERNAL, Position, PositionStatus
 
 PROTECTIVE = frozenset({Role.STOP, Role.TAKE_PROFIT})
@@ -242,6 +242,10 @@ class _Symbol:
         for order in self.orders:
             if order.filled_qty != order.broker_filled_qty and order.broker_order_id and order.role is not Role.ENTRY:
                 return self._about(Act.READ, order, "shares of it were executed that the books do not have yet")
+        working = {o.client_order_id for o in self.live}
+        for order in self.live:
+            if order.broker_order_id and _hangs_on_an_exit(order) and order.parent_id not in working:
+                return self._about(Act.READ, order, "the exit it belongs to has ended, and it with it; nobody tells so")
         return None
 
     def _wrong_way(self) -> Step | None:
@@ -355,6 +359,12 @@ class _Symbol:
             "filled": text(order.filled_qty),
         }
         return Step(self.symbol, act, why, evidence, order=order, position=position)
+
+
+def _hangs_on_an_exit(order: Order) -> bool:
+    """Whether it is the leg of an OCO: Alpaca sends no event when such a leg ends while it is held."""
+    head = parse_our_id(order.parent_id or "")
+    return head is not None and head[0] in PROTECTIVE and order.client_order_id != order.parent_id
 
 
 def side_of_exit(position: Position) -> Side:

@@ -1,23 +1,26 @@
-"""After every step: the invariants, checked against the exchange's own record and the database, never our memory."""
+"""The invariants, after every step and whenever a request leaves: the exchange's own record against the database.
 
-import sqlite3
-from typing import NamedTuple
+Nothing is asked of the program's memory. What was examined once and has not changed since is not read again.
+"""
 
-from gambler_ai.operations import proof
+from collections import Counter
+from collections.abc import Iterable
+from decimal import Decimal
+
+from gambler_ai.operations import invariants, proof
+from gambler_ai.operations.invariants import Executed, Intent, LiveExit, role_of
+from gambler_ai.paper_exchange.book import Order
+from gambler_ai.simulation.hand import SHARED_SYMBOL
 from gambler_ai.simulation.process import LABEL
 from gambler_ai.simulation.report import Report, Violation
+from gambler_ai.simulation.stored_books import Head, StoredBooks
 from gambler_ai.simulation.world import World
 from gambler_ai.storage.database import Database
 from gambler_ai.storage.records import find_account
 from gambler_ai.storage.verify import verify
+from gambler_ai.trading.emergency_stop import EmergencyStopFile
 
-
-class Head(NamedTuple):
-    """Where the journal ends, and the token of whoever may write."""
-
-    seq: int
-    hash: str
-    token: int
+ZERO = Decimal(0)
 
 
 class Examiner:
@@ -26,32 +29,121 @@ class Examiner:
     def __init__(self, world: World, report: Report) -> None:
         self._world = world
         self._report = report
+        self._books = StoredBooks(world.folder / "books.db")
+        self._sent: Counter[str] = Counter()
+        self._executed = 0
+        self._positions: dict[str, Decimal] = {}
+        self._changed: dict[str, None] = {}
+        self._stop_file = EmergencyStopFile.of(world.folder, LABEL)
         self.step = 0
-        self._books = sqlite3.connect(world.folder / "books.db", isolation_level=None)
 
     def close(self) -> None:
         self._books.close()
 
     def head(self) -> Head:
-        row = self._books.execute("SELECT seq, hash, lease_token FROM accounts").fetchone()
-        return Head(*row) if row else Head(0, "-", 0)
+        return self._books.head()
 
     def may_resume(self) -> bool:
-        return bool(self._books.execute("SELECT 1 FROM trading_sessions").fetchone())
+        return self._books.has_sessions()
 
     def found(self, invariant: str, detail: str) -> None:
         self._report.violations.append(Violation(self.step, invariant, detail))
 
+    def _all(self, invariant: str, details: Iterable[str]) -> None:
+        for detail in details:
+            self.found(invariant, detail)
+
+    # --- at every moment ----------------------------------------------------------------------------------------
+
+    def leaves(self, client_order_id: str) -> None:
+        """A request to submit is about to leave the process that has the lease."""
+        self._changed.update(dict.fromkeys(self._books.refresh()))
+        self._sent[client_order_id] += 1
+        intent = self._books.intents.get(client_order_id)
+        sent = self._sent[client_order_id]
+        self._all("I03", invariants.may_leave(client_order_id, intent, sent))
+        if intent is None or intent.role != "e":
+            return
+        if self._stop_file.reason() is not None or self._books.is_halted(intent.symbol):
+            self.found("I15", f"entry {client_order_id} left although new risk is stopped")
+        if sent == 1:
+            self._all("I19", invariants.no_entry_beside_a_doubt(intent, self._books.intents.values()))
+
     def after_step(self) -> None:
-        """What must hold at every moment."""
+        changed = [*self._changed, *(name for name in self._books.refresh() if name not in self._changed)]
+        self._changed.clear()
+        venue = self._world.exchange.venue
+        orders = {order.client_order_id: order for order in venue.book.by_account.get(self._world.account_id, [])}
+        intents = self._books.intents
+        self._all("I04", self._books.broken)
+        self._all("I02", invariants.every_order_was_intended(orders, intents))
+        self._all("I01", invariants.one_order_per_decision(i for name, i in intents.items() if name in orders))
+        for name in changed:
+            order, intent = orders.get(name), intents[name]
+            self._all("I07", invariants.intervals_are_whole(intent, order.filled_qty if order else ZERO))
+            self._all("rule 6", invariants.refused_means_refused(intent, self._was_there(intent)))
+        books = self._books
+        self._all("I06", invariants.positions_are_what_was_filled(books.filled, books.imported, books.held))
+        self._all("R6", books.unproven)
+        self._all("I23", self._books.sessions_stepped())
+        self._all("I11", invariants.exits_only_close(self._new_executions(orders)))
+        self._all("I10", invariants.exits_do_not_exceed(self._held(), self._live_exits(orders)))
+
+    def _was_there(self, intent: Intent) -> bool:
+        """Whether the exchange had taken the order when the books said REJECTED."""
+        taken = self._world.taken_at.get(intent.client_order_id)
+        rejected = self._books.rejected_at.get(intent.client_order_id)
+        return taken is not None and rejected is not None and taken < rejected
+
+    def _is_ours_alone(self, symbol: str) -> bool:
+        """Where another hand trades too, nobody can know what is held when an exit leaves."""
+        return not (self._world.nature.is_meddled_with and symbol == SHARED_SYMBOL)
+
+    def _held(self) -> dict[str, Decimal]:
+        account = self._world.exchange.venue.accounts[self._world.account_id]
+        return {symbol: position.qty for symbol, position in account.positions.items()}
+
+    def _live_exits(self, orders: dict[str, Order]) -> list[LiveExit]:
+        """Exits of ours at the exchange, legs that are made by it included."""
+        heads = {order.id: order for order in orders.values()}
+        found = []
+        for order in orders.values():
+            head = heads.get(order.group or "", order)
+            if order.is_alive and order.active and role_of(head.client_order_id) in invariants.EXITS:
+                qty = order.remaining or ZERO
+                signed = qty if order.side == "buy" else -qty
+                if self._is_ours_alone(order.symbol):
+                    found.append(LiveExit(order.symbol, order.group or order.id, signed))
+        return found
+
+    def _new_executions(self, orders: dict[str, Order]) -> list[Executed]:
+        by_id = {order.id: order for order in orders.values()}
+        executions = self._world.exchange.venue.book.executions.get(self._world.account_id, [])
+        found = []
+        for one in executions[self._executed :]:
+            before = self._positions.get(one.symbol, ZERO)
+            self._positions[one.symbol] = one.position_qty
+            order = by_id[one.order_id]
+            head = by_id.get(order.group or "", order)
+            role = role_of(head.client_order_id) if self._is_ours_alone(one.symbol) else ""
+            found.append(Executed(one.client_order_id, role, one.symbol, before, one.position_qty))
+        self._executed = len(executions)
+        return found
+
+    # --- at rest ------------------------------------------------------------------------------------------------
 
     def at_rest(self) -> None:
-        """Books and exchange agree exactly, and the journal alone gives the same tables."""
+        """Books and exchange agree exactly, what wants protection has it, and the journal alone gives the same
+        tables."""
         truth = self._world.truth()
         for name in ("orders", "executions", "requests"):
             self._report.happened[name] += len(truth[name])
-        for line in proof.compare(truth, self._world.database_url, LABEL):
-            self.found("I08", line)
+        self._all("I08", proof.compare(truth, self._world.database_url, LABEL))
+        orders = {o.client_order_id: o for o in self._world.exchange.venue.book.by_account[self._world.account_id]}
+        wanted = {symbol: qty for symbol, qty in self._books.wants_protection().items() if self._is_ours_alone(symbol)}
+        self._all("I09", invariants.everything_is_protected(wanted, self._live_exits(orders)))
+        for symbol, earned, paid, cost in self._books.results():
+            self._all("I28", invariants.earned_is_what_fills_say(symbol, earned, paid, cost))
         database = Database(self._world.database_url)
         try:
             account = find_account(database, LABEL)
@@ -61,5 +153,4 @@ class Examiner:
             database.close()
         if verdict.first_bad_seq is not None:
             self.found("I04", f"the journal is broken at row {verdict.first_bad_seq}")
-        for line in verdict.differences:
-            self.found("I04", line)
+        self._all("I04", verdict.differences)

@@ -204,15 +204,26 @@ def _nothing(endpoint: str) -> Reply:
 
 
 class FaultyGateway(DirectGateway):
-    """The direct gateway of one process, over a network that fails; `passing` is told where a crash may come."""
+    """The direct gateway of one process, over a network that fails; `passing` is told where a crash may come, `leaving`
+    of every order on its way out."""
 
-    def __init__(self, world: World, network: Network, clock: ProcessClock, passing: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        world: World,
+        network: Network,
+        clock: ProcessClock,
+        passing: Callable[[str], None],
+        leaving: Callable[[str], None],
+    ) -> None:
         super().__init__(world.exchange, *KEYS, clock)
         self._network = network
         self._passing = passing
+        self._leaving = leaving
 
     def _exchanged(self, method: str, path: str, fields: dict[str, str]) -> Reply:
         self._passing(f"{method} before")
+        if method == "POST":
+            self._leaving(fields["client_order_id"])
         answer = self._network.carry(method, path, fields)
         self._passing(f"{method} after")
         return answer

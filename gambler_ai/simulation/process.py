@@ -11,7 +11,6 @@ from gambler_ai.errors import AccountHeld, Fenced, GamblerError, Retry
 from gambler_ai.simulation.network import FaultyGateway
 from gambler_ai.simulation.strategy import NAME
 from gambler_ai.simulation.world import ProcessClock, World
-from gambler_ai.storage.database import Database
 from gambler_ai.storage.lease import Holder
 from gambler_ai.trading.house import Parts, Rules
 from gambler_ai.trading.loop import Loop
@@ -48,7 +47,12 @@ class Process:
     """`ended` is None while it lives, else why it does not: an exit code, or the point at which it died."""
 
     def __init__(
-        self, world: World, network: "Network", number: int, passing: Callable[["Process", str], None]
+        self,
+        world: World,
+        network: "Network",
+        number: int,
+        passing: Callable[["Process", str], None],
+        leaving: Callable[["Process", str], None],
     ) -> None:
         self.number = number
         self.ended: str | None = None
@@ -56,11 +60,12 @@ class Process:
         self.error: Exception | None = None
         self.clock = ProcessClock(world)
         self._world = world
-        self._passing = passing
         self._renewed = world.elapsed
-        self.gateway = FaultyGateway(world, network, self.clock, lambda point: passing(self, point))
+        self.gateway = FaultyGateway(
+            world, network, self.clock, lambda point: passing(self, point), lambda name: leaving(self, name)
+        )
         self.parts = Parts(
-            database=Database(world.database_url, lock_file=world.nature.lock_file),
+            database=world.database(),
             gateway=self.gateway,
             clock=self.clock,
             shutdown=Shutdown(),

@@ -27,7 +27,7 @@ from gambler_ai.trading import maintenance
 from gambler_ai.trading.house import House
 
 DEFAULT_STEPS = 200
-CALM_BARS = 120
+CALM_STEPS = 120
 MEMORY = Path("/dev/shm")
 """Where a disk in memory usually is; a simulated crash needs no real disk."""
 
@@ -141,35 +141,41 @@ class Simulator:
     # --- the end ----------------------------------------------------------------------------------------------
 
     def _converge(self) -> None:
-        """Nothing fails any more: books and broker must become equal, and stay so."""
+        """Nothing fails any more: books and broker must become equal, and stay so. At the end the market stands still,
+        so that nothing new happens while we look."""
         for quiet in (self.network.calm, self.traders.calm, self.hand.goes_away):
             quiet()
-        first = self.report.steps + 1
-        for number in range(first, first + CALM_BARS):
-            if not self._take(Step(number, "calm", 1.0)):
-                return
-            if not (unrest := self._unrest()):
-                break
-        else:
-            self.examiner.found("I20", f"after {CALM_BARS} minutes without faults: {'; '.join(unrest)}")
+        if not self._comes_to_rest():
+            return
+        self.world.market_stands = True
+        if not self._comes_to_rest():
             return
         trader = self.traders.trader
         assert trader is not None
-        self.world.market_stands = True  # what moved after the last look would be news to a second one
         self.traders.let(trader, trader.stop)
         if trader.ended != "exit 0":
             self.examiner.found("I08", f"a clean stop ended with {trader.ended}")
         self.examiner.at_rest()
         self._reconcile_again()
 
+    def _comes_to_rest(self) -> bool:
+        for _ in range(CALM_STEPS):
+            if not self._take(Step(self.examiner.step + 1, "calm", 1.0)):
+                return False
+            if not (unrest := self._unrest()):
+                return True
+        self.examiner.found("I20", f"no rest after {CALM_STEPS} steps without faults: {'; '.join(unrest)}")
+        return False
+
     def _unrest(self) -> list[str]:
         trader = self.traders.trader
         if trader is None or trader.loop is None or not trader.is_trading:
             return ["nobody trades"]
         doubtful = [f"{order.client_order_id} is {order.status}" for order in trader.loop.in_doubt.orders()]
+        steps = [f"{step.symbol}: to {step.act}" for step in trader.loop.protection.decision().steps]
         blocks = [f"{symbol}: {why}" for symbol, why in sorted(trader.loop.blocks.all().items())]
         under_way = ["a request is still under way"] if self.world.something_is_due else []
-        return doubtful + blocks + under_way
+        return doubtful + blocks + under_way + (steps if self.world.market_stands else [])
 
     def _reconcile_again(self) -> None:
         """A second recovery finds nothing to do and sends nothing."""

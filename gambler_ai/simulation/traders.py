@@ -87,7 +87,7 @@ class Traders:
     def new_process(self) -> Process:
         self._started += 1
         self._report.happened["starts"] += 1
-        return Process(self._world, self._network, self._started, self._passed_by)
+        return Process(self._world, self._network, self._started, self._passed_by, self._leaving)
 
     def _start_one(self) -> Process:
         """It becomes the trader if it gets there."""
@@ -131,6 +131,13 @@ class Traders:
             self._maybe_interrupt_start(process)
             self._maybe_freeze(process)
         self._maybe_crash(point)
+
+    def _leaving(self, process: Process, client_order_id: str) -> None:
+        """An order leaves. One from a process that was frozen at the last instant nobody can hold back (S15)."""
+        if process is self._holder:
+            self._examiner.leaves(client_order_id)
+        else:
+            self._report.happened["sent by the replaced"] += 1
 
     @property
     def _number(self) -> int:

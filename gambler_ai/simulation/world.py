@@ -18,6 +18,7 @@ from typing import Any
 from gambler_ai.clock import ExchangeClock
 from gambler_ai.paper_exchange.exchange import Answer, Exchange
 from gambler_ai.paper_exchange.synthetic import Synthetic
+from gambler_ai.storage.database import Database
 
 KEYS = ("PKSIMULATION00000001", "simulated-no-secret")
 OPEN = datetime(2026, 11, 16, 14, 30, tzinfo=UTC)
@@ -58,6 +59,15 @@ class _Due:
     act: Callable[[], None] = field(compare=False)
 
 
+class _OpenedAgain(Database):
+    def __init__(self, opened: Database, *, lock_file: bool) -> None:
+        self._opened = opened
+        super().__init__(str(opened.url), lock_file=lock_file)
+
+    def _engine(self) -> Any:
+        return self._opened.engine
+
+
 class World:
     """`elapsed` is the only time there is: seconds since the beginning, as every machine's monotonic clock counts."""
 
@@ -67,6 +77,8 @@ class World:
         self.nature = Nature.of(seed)
         self.elapsed = 0.0
         self.market_stands = False
+        self._opened = Database(self.database_url)
+        self.taken_at: dict[str, datetime] = {}
         self._exchange_is = (0.0, OPEN)
         self._due: list[_Due] = []
         self._numbers = 0
@@ -82,6 +94,10 @@ class World:
         assert account_id is not None
         self.account_id = account_id
 
+    def database(self) -> Database:
+        """Opened by one more process. They share the engine, which knows by heart how to write its queries."""
+        return _OpenedAgain(self._opened, lock_file=self.nature.lock_file)
+
     @property
     def database_url(self) -> str:
         return f"sqlite:///{self.folder / 'books.db'}"
@@ -92,7 +108,10 @@ class World:
     def request(self, method: str, path: str, fields: dict[str, str], at: Exchange | None = None) -> Answer:
         """What arrives at the exchange, however late, or at an earlier state of it. `path` begins with /v2."""
         query, body = ({}, json.dumps(fields)) if method == "POST" else (fields, None)
-        return (at or self.exchange).request(method, path, query, body, *KEYS)
+        answer = (at or self.exchange).request(method, path, query, body, *KEYS)
+        if method == "POST" and answer.status == 200:
+            self.taken_at.setdefault(fields["client_order_id"], self.wall())
+        return answer
 
     def later(self, seconds: float, act: Callable[[], None]) -> None:
         """Do this when so much time has passed, whoever lives then."""

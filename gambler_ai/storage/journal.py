@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, select, update
+from sqlalchemy import Connection, Table, Update, bindparam, select, update
 from sqlalchemy.exc import DBAPIError
 
 from gambler_ai.clock import Clock
@@ -33,6 +33,7 @@ from gambler_ai.storage.rows import (
     inserting,
     order_row,
     position_row,
+    prepared,
     updating,
     with_keys,
 )
@@ -90,21 +91,14 @@ class Ledger:
         self._prepare(database.is_sqlite)
 
     def _prepare(self, is_sqlite: bool) -> None:
-        table = models.accounts
-        guarded = (
-            update(table)
-            .values(seq=bindparam("new_seq"), hash=bindparam("new_hash"))
-            .where(table.c.account_id == bindparam("id"), table.c.lease_token == bindparam("token"))
-            .where(table.c.seq == bindparam("old_seq"))
-        )
-        self._advance = Statement(guarded, is_sqlite)
-        self._append = Statement(inserting(models.order_journal), is_sqlite)
-        self._insert_order = Statement(inserting(models.orders), is_sqlite)
-        self._update_order = Statement(updating(models.orders), is_sqlite)
-        self._insert_fill = Statement(inserting(models.fills), is_sqlite)
-        self._delete_fill = Statement(deleting(models.fills), is_sqlite)
-        self._insert_position = Statement(inserting(models.positions), is_sqlite)
-        self._update_position = Statement(updating(models.positions), is_sqlite)
+        self._advance = prepared(_advancing, models.accounts, is_sqlite)
+        self._append = prepared(inserting, models.order_journal, is_sqlite)
+        self._insert_order = prepared(inserting, models.orders, is_sqlite)
+        self._update_order = prepared(updating, models.orders, is_sqlite)
+        self._insert_fill = prepared(inserting, models.fills, is_sqlite)
+        self._delete_fill = prepared(deleting, models.fills, is_sqlite)
+        self._insert_position = prepared(inserting, models.positions, is_sqlite)
+        self._update_position = prepared(updating, models.positions, is_sqlite)
         self._begin = "BEGIN IMMEDIATE" if is_sqlite else "BEGIN"
 
     def commit(self, facts: Sequence[Fact], rows: RowsFor | None = None, guard: Guard | None = None) -> Head:
@@ -283,6 +277,16 @@ class Ledger:
                 self._connection.invalidate()
                 self._connection.close()
             self._connection = None
+
+
+def _advancing(table: Table) -> Update:
+    """Lock, fence and sequence in one: it changes no row when the token or the chain's head is not ours."""
+    return (
+        update(table)
+        .values(seq=bindparam("new_seq"), hash=bindparam("new_hash"))
+        .where(table.c.account_id == bindparam("id"), table.c.lease_token == bindparam("token"))
+        .where(table.c.seq == bindparam("old_seq"))
+    )
 
 
 def _is_driver_error(error: BaseException) -> bool:

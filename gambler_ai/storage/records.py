@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Select, literal_column, select
+from sqlalchemy import Select, bindparam, literal_column, select
 
 from gambler_ai.domain.blocks import Block
 from gambler_ai.domain.book import Book
@@ -71,26 +71,25 @@ class Records:
         self._database = database
         self.account_id = account_id
 
-    def _all(self, query: Select[Any]) -> list[Any]:
+    def _all(self, query: Select[Any], key: str | None = None) -> list[Any]:
         with self._database.connect() as connection:
-            return list(connection.execute(query).mappings())
+            values = {} if key is None else {"account": self.account_id, "key": key}
+            return list(connection.execute(query, values).mappings())
 
     def order(self, client_order_id: str) -> Order | None:
-        found = self._all(_of(models.orders, self.account_id).where(models.orders.c.client_order_id == client_order_id))
+        found = self._all(_ORDER, client_order_id)
         return rows.order_from(found[0]) if found else None
 
     def order_by_broker_id(self, broker_order_id: str) -> Order | None:
-        found = self._all(_of(models.orders, self.account_id).where(models.orders.c.broker_order_id == broker_order_id))
+        found = self._all(_ORDER_BY_BROKER_ID, broker_order_id)
         return rows.order_from(found[0]) if found else None
 
     def fills(self, client_order_id: str) -> list[Fill]:
-        table = models.fills
-        found = self._all(_of(table, self.account_id).where(table.c.client_order_id == client_order_id))
+        found = self._all(_FILLS, client_order_id)
         return sorted((rows.fill_from(row) for row in found), key=lambda fill: fill.cum_from)
 
     def position(self, position_id: str) -> Position | None:
-        table = models.positions
-        found = self._all(_of(table, self.account_id).where(table.c.position_id == position_id))
+        found = self._all(_POSITION, position_id)
         return rows.position_from(found[0]) if found else None
 
     def steps_of(self, position: Position) -> list[Step]:
@@ -196,6 +195,17 @@ class Records:
 
 def _of(table: Any, account_id: str) -> Select[Any]:
     return select(table).where(table.c.account_id == account_id)
+
+
+def _by(table: Any, column: str) -> Select[Any]:
+    """What the book asks again and again, made once: making a query costs more than the read."""
+    return select(table).where(table.c.account_id == bindparam("account"), table.c[column] == bindparam("key"))
+
+
+_ORDER = _by(models.orders, "client_order_id")
+_ORDER_BY_BROKER_ID = _by(models.orders, "broker_order_id")
+_FILLS = _by(models.fills, "client_order_id")
+_POSITION = _by(models.positions, "position_id")
 
 
 def find_account(database: Database, label: str) -> StoredAccount | None:

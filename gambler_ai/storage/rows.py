@@ -1,10 +1,11 @@
 """Domain values as rows and back, and the statements of the order road compiled once."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from decimal import Decimal
 from enum import Enum
+from functools import cache
 from typing import Any
 
 from sqlalchemy import Table, bindparam, delete, insert, update
@@ -48,6 +49,12 @@ class Statement:
         else:
             cursor.execute(self.sql, [v if type(v := values[name]) in _AS_IS else adapt(v) for name in self._names])
         return int(cursor.rowcount)
+
+
+@cache
+def prepared(make: Callable[[Table], Insert | Update | Delete], table: Table, is_sqlite: bool) -> Statement:
+    """The statement that `make` makes for a table, once in a process."""
+    return Statement(make(table), is_sqlite)
 
 
 _AS_IS = frozenset({str, int, bool, type(None)})

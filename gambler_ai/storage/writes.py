@@ -3,9 +3,10 @@
 import hashlib
 from collections.abc import Iterable
 from datetime import datetime
+from functools import cache
 from typing import Any
 
-from sqlalchemy import bindparam, delete, insert, literal_column, select, union_all, update
+from sqlalchemy import Delete, Table, Update, bindparam, delete, insert, literal_column, select, union_all, update
 
 from gambler_ai.clock import Clock
 from gambler_ai.domain.blocks import Block
@@ -21,6 +22,7 @@ from gambler_ai.storage.rows import (
     canonical,
     deleting,
     inserting,
+    prepared,
     session_row,
     updating,
     with_keys,
@@ -35,36 +37,18 @@ class Writes:
     def __init__(self, database: Database, account_id: str) -> None:
         self._account_id = account_id
         compiled = database.is_sqlite
-        self._open_session = Statement(inserting(models.trading_sessions), compiled)
-        self._update_session = Statement(updating(models.trading_sessions), compiled)
-        self._drop_state = Statement(deleting(models.strategy_states), compiled)
-        self._put_state = Statement(inserting(models.strategy_states), compiled)
-        self._snapshot = Statement(inserting(models.account_snapshots), compiled)
-        self._raise_halt = Statement(inserting(models.halts), compiled)
-        self._report = Statement(inserting(models.recovery_reports), compiled)
-        self._lift_halt = Statement(
-            update(models.halts)
-            .values(lifted_at=bindparam("lifted_at"), lifted_reason=bindparam("lifted_reason"))
-            .where(models.halts.c.account_id == bindparam("key_account_id"))
-            .where(models.halts.c.raised_seq == bindparam("key_raised_seq")),
-            compiled,
-        )
-        self._looked = Statement(
-            update(models.accounts)
-            .values(looked_at=bindparam("at"))
-            .where(models.accounts.c.account_id == bindparam("key_account_id")),
-            compiled,
-        )
-        self._close_command = Statement(
-            update(models.commands)
-            .values(taken_seq=bindparam("seq"), result=bindparam("result"))
-            .where(models.commands.c.id == bindparam("key_id")),
-            compiled,
-        )
-        self._drop_blocks = Statement(
-            delete(models.blocks).where(models.blocks.c.account_id == bindparam("key_account_id")), compiled
-        )
-        self._put_block = Statement(inserting(models.blocks), compiled)
+        self._open_session = prepared(inserting, models.trading_sessions, compiled)
+        self._update_session = prepared(updating, models.trading_sessions, compiled)
+        self._drop_state = prepared(deleting, models.strategy_states, compiled)
+        self._put_state = prepared(inserting, models.strategy_states, compiled)
+        self._snapshot = prepared(inserting, models.account_snapshots, compiled)
+        self._raise_halt = prepared(inserting, models.halts, compiled)
+        self._report = prepared(inserting, models.recovery_reports, compiled)
+        self._lift_halt = prepared(_lifting, models.halts, compiled)
+        self._looked = prepared(_looking, models.accounts, compiled)
+        self._close_command = prepared(_closing, models.commands, compiled)
+        self._drop_blocks = prepared(_dropping, models.blocks, compiled)
+        self._put_block = prepared(inserting, models.blocks, compiled)
         self._stops = _stops_query(compiled)
 
     def open_session(self, session: Session) -> Pair:
@@ -144,6 +128,34 @@ class Writes:
         return [(row[0], row[1]) for row in cursor.fetchall()]
 
 
+def _lifting(halts: Table) -> Update:
+    return (
+        update(halts)
+        .values(lifted_at=bindparam("lifted_at"), lifted_reason=bindparam("lifted_reason"))
+        .where(halts.c.account_id == bindparam("key_account_id"))
+        .where(halts.c.raised_seq == bindparam("key_raised_seq"))
+    )
+
+
+def _looking(accounts: Table) -> Update:
+    return (
+        update(accounts).values(looked_at=bindparam("at")).where(accounts.c.account_id == bindparam("key_account_id"))
+    )
+
+
+def _closing(commands: Table) -> Update:
+    return (
+        update(commands)
+        .values(taken_seq=bindparam("seq"), result=bindparam("result"))
+        .where(commands.c.id == bindparam("key_id"))
+    )
+
+
+def _dropping(blocks: Table) -> Delete:
+    return delete(blocks).where(blocks.c.account_id == bindparam("key_account_id"))
+
+
+@cache
 def _stops_query(is_sqlite: bool) -> tuple[str, list[str] | None]:
     from sqlalchemy.dialects import postgresql, sqlite
 

@@ -285,7 +285,7 @@ class OrderDesk:
                 return self._outcome(order, step(order, OrderStatus.IN_DOUBT, self._clock.now(), error=error))
             if seen is not None:
                 return self.found(order, seen, "found after a refusal")
-            if order.attempts > 1:
+            if order.attempts > 1 or answer.is_repeated:
                 return self._outcome(order, step(order, OrderStatus.IN_DOUBT, self._clock.now(), error=error))
         if order.role is Role.ENTRY and lacks_buying_power(answer.code, answer.message):
             self._insufficient(order, error)

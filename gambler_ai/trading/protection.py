@@ -31,6 +31,7 @@ log = get_logger("protection")
 MAX_PASSES = 8
 FIRST_WAIT_S = 0.05
 LONGEST_WAIT_S = 30.0
+ASK_AGAIN_S = 1.0
 NEVER = math.inf
 
 
@@ -73,6 +74,7 @@ class Protection:
     _since: dict[str, float] = field(default_factory=dict)
     _alarmed: dict[str, str] = field(default_factory=dict)
     _why: dict[str, str] = field(default_factory=dict)
+    _asked: dict[str, float] = field(default_factory=dict)
     _closing: Set[str | None] = frozenset()
 
     def flatten(self, symbols: Set[str | None]) -> None:
@@ -156,6 +158,7 @@ class Protection:
             forward = self.desk.withdraw(step.order, step.reason).is_terminal
             done.append(self._action("R3", step, "withdraw exit"))
         elif step.act is Act.CANCEL:
+            self._asked[step.order.client_order_id] = self.clock.monotonic()
             asked = self.desk.cancel(step.order, step.reason)
             done.append(self._action("R3", step, "cancel exit"))
             forward = self._read(asked, done)
@@ -191,12 +194,12 @@ class Protection:
 
     def _ask_again(self, step: Step) -> bool:
         """A cancel that seems to have been lost is asked for once more; repeating it is harmless."""
-        order = step.order
-        waited = self._waits.get(step.symbol)
-        if order is None or waited is None or waited.seconds < 1.0:
+        live = self.state.book.order(step.order.client_order_id) if step.order is not None else None
+        if live is None or live.status is not OrderStatus.WORKING or live.cancel_asked_at is None:
             return False
-        live = self.state.book.order(order.client_order_id)
-        if live is not None and live.status is OrderStatus.WORKING and live.cancel_asked_at is not None:
+        now = self.clock.monotonic()
+        if now - self._asked.setdefault(live.client_order_id, now) >= ASK_AGAIN_S:
+            self._asked[live.client_order_id] = now
             self.desk.cancel(live, step.reason)
         return False
 

@@ -12,7 +12,7 @@ from gambler_ai.crashpoints import CrashPlan, SimulatedCrash
 from gambler_ai.domain.orders import OrderStatus
 from gambler_ai.domain.reconciliation import Action
 from gambler_ai.trading.order_desk import Blocked
-from tests.trading.rig import BUY, RESTING, SELL, Rig
+from tests.trading.rig import BUY, NO_ORDER, RESTING, SELL, Rig
 
 S = OrderStatus
 REFUSED = (403, {"code": 40310000, "message": "insufficient buying power"})
@@ -41,7 +41,7 @@ def test_the_same_decision_made_again_is_the_order_it_already_became(rig: Rig) -
         ("unreachable", S.WITHDRAWN),
         (REFUSED, S.REJECTED),
         ((400, {"code": 40010001, "message": "malformed"}), S.REJECTED),
-        (DUPLICATE, S.REJECTED),
+        (DUPLICATE, S.IN_DOUBT),
         ((429, {"code": 42910000, "message": "rate limit exceeded"}), S.IN_DOUBT),
         ((403, {"message": "forbidden."}), S.REJECTED),
         ((404, {"message": "a page that has no code"}), S.IN_DOUBT),
@@ -60,6 +60,13 @@ def test_a_refusal_as_duplicate_is_looked_up_before_it_is_believed(rig: Rig) -> 
     rig.by_hand(client_order_id=rig.id_of(RESTING), type="limit", limit_price="50")
     rig.weather.posts = [DUPLICATE]
     assert rig.placed(RESTING).status is S.WORKING
+
+
+def test_a_duplicate_that_a_lagging_look_up_does_not_show_is_in_doubt_not_rejected(rig: Rig) -> None:
+    rig.by_hand(client_order_id=rig.id_of(RESTING), type="limit", limit_price="50")
+    rig.weather.posts = [DUPLICATE]
+    rig.weather.answers["/v2/orders:by_client_order_id"] = NO_ORDER
+    assert rig.placed(RESTING).status is S.IN_DOUBT
 
 
 def test_a_refusal_of_a_second_attempt_proves_nothing_about_the_first(rig: Rig) -> None:

@@ -1,9 +1,10 @@
 """Protection: whatever a position wants as exits, the exchange has them, and never for more shares than there are."""
 
+from dataclasses import replace
 from decimal import Decimal
 
 from gambler_ai.domain.orders import OrderStatus, Role
-from tests.trading.rig import BRACKETED, PROTECTED, SELL, Rig
+from tests.trading.rig import BRACKETED, KEYS, PROTECTED, SELL, Rig
 
 
 def test_bought_shares_get_their_stop(rig: Rig) -> None:
@@ -71,3 +72,31 @@ def test_a_stop_that_fired_while_nobody_looked_closes_the_position(rig: Rig) -> 
     rig.recovery.run()
     assert rig.shares == {}
     assert rig.live_exits() == []
+
+
+def test_a_group_whose_head_was_cancelled_by_hand_protects_nothing_although_nobody_told_of_its_leg(rig: Rig) -> None:
+    rig.bought(BRACKETED)
+    rig.protection.run()
+    head = next(order for order in rig.at_exchange() if order["type"] == "limit")
+    assert rig.exchange.request("DELETE", f"/v2/orders/{head['id']}", {}, None, *KEYS).status == 204
+    seen = rig.parts.gateway.order_by_id(head["id"])
+    assert seen is not None
+    rig.desk.found(rig.order(head["client_order_id"]), replace(seen, legs=()), "event canceled")
+    rig.protection.mark()
+    rig.protection.run()
+    assert rig.live_exits() == [("limit", "10", "120", "new"), ("stop", "10", "95", "held")]
+    assert len([order for order in rig.at_exchange() if order["type"] == "limit"]) == 2
+
+
+def test_a_cancel_that_was_lost_is_repeated_however_much_else_happens(rig: Rig) -> None:
+    rig.bought()
+    rig.protection.run()
+    rig.placed(SELL, key="bar:two:0")
+    rig.weather.posts = ["lost before"]
+    rig.protection.run()
+    for _ in range(8):
+        rig.clock.sleep(0.3)
+        rig.protection.mark()  # news of another order
+        rig.protection.run()
+    assert rig.live_exits() == []
+    assert [o["type"] for o in rig.at_exchange() if o["side"] == "sell"] == ["stop", "market"]

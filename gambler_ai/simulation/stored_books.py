@@ -1,0 +1,163 @@
+"""The database as anybody may read it, kept up to date by reading only what the journal says has changed."""
+
+import sqlite3
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import NamedTuple
+
+from gambler_ai.domain.market import parse_time
+from gambler_ai.operations import invariants
+from gambler_ai.operations.invariants import Intent
+
+ZERO = Decimal(0)
+_ORDER = (
+    "SELECT client_order_id, role, symbol, status, attempts, session_id, owner, decision_key, qty, filled_qty, side "
+    "FROM orders WHERE client_order_id = ?"
+)
+
+
+class Head(NamedTuple):
+    """Where the journal ends, and the token of whoever may write."""
+
+    seq: int
+    hash: str
+    token: int
+
+
+class StoredBooks:
+    """`intents` by client order id; `filled` and `held` are signed shares by symbol; `broken` is what is wrong with the
+    journal itself."""
+
+    def __init__(self, file: Path) -> None:
+        self._database = sqlite3.connect(file, isolation_level=None)
+        self._head = Head(0, "0" * 64, 0)
+        self._signed: dict[str, Decimal] = {}
+        self._sessions: dict[str, str | None] = {}
+        self._steps: list[str] = []
+        self.intents: dict[str, Intent] = {}
+        self.rejected_at: dict[str, datetime] = {}
+        self.filled: dict[str, Decimal] = {}
+        self.held: dict[str, Decimal] = {}
+        self.unproven: list[str] = []
+        self.broken: list[str] = []
+
+    def close(self) -> None:
+        self._database.close()
+
+    def head(self) -> Head:
+        row = self._database.execute("SELECT seq, hash, lease_token FROM accounts").fetchone()
+        return Head(*row) if row else self._head
+
+    def has_sessions(self) -> bool:
+        return self._database.execute("SELECT 1 FROM trading_sessions").fetchone() is not None
+
+    def is_halted(self, symbol: str) -> bool:
+        query = "SELECT 1 FROM halts WHERE lifted_at IS NULL AND (symbol IS NULL OR symbol = ?)"
+        return self._database.execute(query, (symbol,)).fetchone() is not None
+
+    def refresh(self) -> list[str]:
+        """Read what was written since; the client order ids of the orders it was about."""
+        rows = self._database.execute(
+            "SELECT seq, prev_hash, hash, kind, client_order_id, session_id, symbol, status, wall_at "
+            "FROM order_journal WHERE seq > ? ORDER BY seq",
+            (self._head.seq,),
+        ).fetchall()
+        changed: dict[str, None] = {}
+        for seq, prev, own, kind, name, session, symbol, status, wall_at in rows:
+            if seq != self._head.seq + 1 or prev != self._head.hash:
+                self.broken.append(f"row {seq} does not follow row {self._head.seq}")
+            self._head = Head(seq, own, 0)
+            if kind.startswith(("order.", "fill.")):
+                changed[name] = None
+            if status == "REJECTED":
+                self.rejected_at[name] = parse_time(wall_at)
+            if kind.startswith("session.") and session:
+                self._session_steps(session, kind.removeprefix("session."))
+            if kind in ("position.orphaned", "position.adjusted"):
+                self.unproven.append(f"{kind} of {symbol} in row {seq}: nothing but trades ever happens here")
+        if (stored := self.head().seq) < self._head.seq:
+            self.broken.append(f"the journal ends at row {stored}, and row {self._head.seq} was read before")
+        if rows:
+            self._read_orders(changed)
+            self._read_positions()
+        return list(changed)
+
+    def sessions_stepped(self) -> list[str]:
+        """Steps that no session may take, since this was asked the last time."""
+        steps, self._steps = self._steps, []
+        return steps
+
+    def _session_steps(self, session: str, word: str) -> None:
+        after = "active" if word == "opened" else word
+        self._steps += invariants.sessions_step_as_allowed(session, self._sessions.get(session), after)
+        self._sessions[session] = after
+
+    def _read_orders(self, names: Iterable[str]) -> None:
+        for name in names:
+            row = self._database.execute(_ORDER, (name,)).fetchone()
+            _, role, symbol, status, attempts, session, owner, key, qty, filled, side = row
+            query = "SELECT cum_from, cum_to FROM fills WHERE client_order_id = ?"
+            intervals = [(Decimal(a), Decimal(b)) for a, b in self._database.execute(query, (name,))]
+            decision = (session or "", owner, role, symbol, key) if key else ()
+            self.intents[name] = Intent(
+                name,
+                role,
+                symbol,
+                status,
+                attempts,
+                decision,
+                None if qty is None else Decimal(qty),
+                Decimal(filled),
+                intervals,
+            )
+            covered = sum((b - a for a, b in intervals), ZERO)
+            signed = covered if side == "buy" else -covered
+            self.filled[symbol] = self.filled.get(symbol, ZERO) + signed - self._signed.get(name, ZERO)
+            self._signed[name] = signed
+
+    def _read_positions(self) -> None:
+        self.held = _summed(self._database.execute("SELECT symbol, quantity FROM positions WHERE status <> 'closed'"))
+
+    @property
+    def imported(self) -> dict[str, Decimal]:
+        """What was there before these books began."""
+        return _summed(
+            self._database.execute("SELECT symbol, quantity FROM order_journal WHERE kind = 'position.imported'")
+        )
+
+    def wants_protection(self) -> dict[str, Decimal]:
+        """Unsigned shares of our strategies that asked for an exit."""
+        return _summed(
+            self._database.execute(
+                "SELECT symbol, ltrim(quantity, '-') FROM positions WHERE status <> 'closed' AND owner <> 'EXTERNAL' "
+                "AND (stop_loss IS NOT NULL OR take_profit IS NOT NULL)"
+            )
+        )
+
+    def results(self) -> Iterator[tuple[str, Decimal, Decimal, Decimal]]:
+        """By symbol: what positions earned, what the fills have cost, what of that the shares still held have cost."""
+        fills = self._database.execute(
+            "SELECT o.symbol, o.side, f.cum_from, f.cum_to, f.price FROM fills f JOIN orders o USING (client_order_id)"
+        )
+        paid: dict[str, Decimal] = {}
+        for symbol, side, start, end, price in fills:
+            value = (Decimal(end) - Decimal(start)) * Decimal(price)
+            paid[symbol] = paid.get(symbol, ZERO) + (value if side == "buy" else -value)
+        earned: dict[str, Decimal] = {}
+        held: dict[str, Decimal] = {}
+        rows = self._database.execute("SELECT symbol, pnl, quantity, entry_price FROM positions")
+        for symbol, pnl, quantity, entry in rows:
+            earned[symbol] = earned.get(symbol, ZERO) + Decimal(pnl or 0)
+            held[symbol] = held.get(symbol, ZERO) + Decimal(quantity) * Decimal(entry)
+        before = self.imported
+        for symbol in sorted(set(paid) - set(before)):
+            yield symbol, earned.get(symbol, ZERO), paid[symbol], held.get(symbol, ZERO)
+
+
+def _summed(rows: Iterable[tuple[str, str]]) -> dict[str, Decimal]:
+    sums: dict[str, Decimal] = {}
+    for name, qty in rows:
+        sums[name] = sums.get(name, ZERO) + Decimal(qty)
+    return sums
