@@ -19,8 +19,9 @@ from gambler_ai.broker.gateway import (
     OrderEvent,
     TradingDay,
 )
+from gambler_ai.domain.corporate import ShareChange
 from gambler_ai.domain.market import Bar, parse_time
-from gambler_ai.domain.money import amount, text
+from gambler_ai.domain.money import ZERO, amount, text
 from gambler_ai.domain.orders import BrokerOrder, Order, Side
 
 Raw = Mapping[str, Any]
@@ -111,6 +112,19 @@ def fill_activity(raw: Raw) -> FillActivity:
         cum_qty=amount(raw["cum_qty"]),
         price=amount(raw["price"]),
         at=parse_time(raw["transaction_time"]),
+    )
+
+
+def share_change(raw: Raw) -> ShareChange:
+    """A non-trade activity; one without a symbol moved no shares of it."""
+    activity_id = _word(raw, "id")
+    return ShareChange(
+        activity_id=activity_id,
+        kind=_word(raw, "activity_type"),
+        symbol=raw.get("symbol") or "",
+        qty=_optional(raw, "qty") or ZERO,
+        group=raw.get("group_id") or activity_id,
+        at=parse_time(raw.get("created_at") or raw["date"]),
     )
 
 

@@ -27,6 +27,7 @@ from gambler_ai.broker.gateway import (
     TradingDay,
 )
 from gambler_ai.clock import Clock
+from gambler_ai.domain.corporate import ShareChange
 from gambler_ai.domain.market import MINUTE, Bar, iso
 from gambler_ai.domain.orders import BrokerOrder, Order
 from gambler_ai.errors import BrokerRefusesUs, BrokerUnreachable, HumanNeeded, OutcomeUnknown, RateLimited, Stop
@@ -39,6 +40,7 @@ GROUPS = ("bracket", "oco", "oto")
 
 ORDERS_PAGE = 500  # the most Alpaca gives; its default is 50
 ACTIVITIES_PAGE = 100
+CORPORATE = "SPLIT,NC,SPIN,REORG,MA,JNLS,ACATS"  # ActivityType of the trading API: those that move shares
 BARS_PAGE = 10_000
 RATE_WINDOW_S = 60.0
 MAX_POSTS_PER_MINUTE = 100
@@ -186,6 +188,19 @@ class RestGateway(ABC):
             return {**query, "page_token": last.activity_id}
 
         return list(self._pages("/account/activities/FILL", query, mapping.fill_activity, ACTIVITIES_PAGE, following))
+
+    def share_changes_since(self, after: datetime) -> list[ShareChange]:
+        query = {
+            "after": iso(after),
+            "direction": "asc",
+            "page_size": str(ACTIVITIES_PAGE),
+            "activity_types": CORPORATE,
+        }
+
+        def following(last: ShareChange) -> dict[str, str]:
+            return {**query, "page_token": last.activity_id}
+
+        return list(self._pages("/account/activities", query, mapping.share_change, ACTIVITIES_PAGE, following))
 
     def positions(self) -> list[BrokerPosition]:
         return self._read("/positions", {}, lambda raw: _each(raw, mapping.broker_position))

@@ -18,6 +18,7 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Protocol
 
+from gambler_ai.domain.corporate import ShareChange
 from gambler_ai.domain.market import Bar, Quote
 from gambler_ai.domain.orders import BrokerOrder, Order
 
@@ -157,6 +158,9 @@ class Gateway(Protocol):
 
     def fills_since(self, after: datetime) -> list[FillActivity]:
         """Every FILL activity after this time, all pages, oldest first."""
+
+    def share_changes_since(self, after: datetime) -> list[ShareChange]:
+        """Every activity after this time that moved shares without a trade, all pages, oldest first."""
 
     def positions(self) -> list[BrokerPosition]: ...
 

@@ -18,7 +18,7 @@ class Adjustment:
     """From now on the owners of `symbol` hold `target` signed shares together.
 
     `price` in USD is what shares that came in are taken to have cost; `ratio` new shares for each old one, None when it
-    was no split.
+    was no split; `was` the symbol's old name, None when it kept it.
     """
 
     symbol: str
@@ -27,13 +27,14 @@ class Adjustment:
     at: datetime
     reason: str
     ratio: Decimal | None = None
+    was: str | None = None
 
 
 def adjusted(open_positions: Sequence[Position], account_id: str, change: Adjustment, new_id: str) -> list[Position]:
-    """The positions of the symbol that change; `open_positions` are its open ones, oldest first."""
-    held = {p.position_id: p for p in open_positions}
-    if change.ratio is not None:
-        held = {name: _split(p, change.ratio) for name, p in held.items()}
+    """The positions of the symbol that change; `open_positions` are its open ones, under its old name, oldest first."""
+    held = {p.position_id: replace(p, symbol=change.symbol) for p in open_positions}
+    if change.ratio is not None and held:
+        return _after_split(list(held.values()), change.ratio, change.target)
     left = change.target - sum((p.quantity for p in held.values()), ZERO)
     for position in sorted(held.values(), key=lambda p: p.owner != EXTERNAL):
         if left * position.quantity < 0:
@@ -46,6 +47,19 @@ def adjusted(open_positions: Sequence[Position], account_id: str, change: Adjust
         held[grown.position_id] = grown
     before = {p.position_id: p for p in open_positions}
     return [p for name, p in held.items() if p != before.get(name)]
+
+
+def _after_split(held: Sequence[Position], ratio: Decimal, target: Decimal) -> list[Position]:
+    """What rounding leaves over is the largest position's."""
+    after = [_split(p, ratio) for p in held]
+    largest = max(after, key=lambda p: abs(p.quantity))
+    rest = target - sum((p.quantity for p in after), ZERO)
+    whole = replace(
+        largest,
+        quantity=largest.quantity + rest,
+        entered_quantity=largest.entered_quantity + (rest if largest.quantity > 0 else -rest),
+    )
+    return [whole if p is largest else p for p in after]
 
 
 def _split(position: Position, ratio: Decimal) -> Position:

@@ -231,7 +231,7 @@ class Draft:
 
     def _adjust(self, change: Adjustment, seq: int) -> None:
         new_id = f"{change.symbol}-{seq}"
-        for position in adjusted(self.open_positions(change.symbol), self._account_id, change, new_id):
+        for position in adjusted(self.open_positions(change.was or change.symbol), self._account_id, change, new_id):
             self._put_position(position, is_new=position.position_id == new_id)
 
     def _set_fills(self, order: Order, held: list[Fill]) -> None:
@@ -259,8 +259,8 @@ class Draft:
 
     def open_positions(self, symbol: str) -> list[Position]:
         merged = {p.position_id: p for p in self._book.open_positions(symbol)}
-        merged.update({p.position_id: p for p in self.positions.values() if p.symbol == symbol})
-        return [p for p in merged.values() if p.status is not PositionStatus.CLOSED]
+        merged.update({name: p for name, p in self.positions.items() if p.symbol == symbol or name in merged})
+        return [p for p in merged.values() if p.status is not PositionStatus.CLOSED and p.symbol == symbol]
 
     def _known(self, client_order_id: str) -> Order:
         order = self.order(client_order_id)

@@ -181,6 +181,14 @@ class Records:
         found = self._all(_of(models.blocks, self.account_id).order_by(models.blocks.c.symbol, models.blocks.c.kind))
         return [Block(row["symbol"], row["kind"], row["reason"], row["way_out"]) for row in found]
 
+    def is_adjusted_by(self, activity_id: str) -> bool:
+        """Whether an adjustment of the books refers to this activity."""
+        table = models.order_journal
+        adjustments = select(table.c.payload).where(
+            table.c.account_id == self.account_id, table.c.kind == "position.adjusted"
+        )
+        return any(activity_id in row["payload"] for row in self._all(adjustments))
+
     def commands(self) -> list[Command]:
         """What people have asked for and is not closed, oldest first."""
         return CommandRows(self._database).open(self.account_id)

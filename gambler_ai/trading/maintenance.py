@@ -28,13 +28,14 @@ def reconcile(house: House, *, dry_run: bool) -> tuple[int, dict[str, Any]]:
         books = house.open(may_bind=not dry_run)
         if not dry_run:
             house.mark_crashed()
-        recovery, _blocks = house.recovery(dry_run=dry_run, wait=True)
+        recovery, blocks = house.recovery(dry_run=dry_run, wait=True)
         last = recovery.run()
         if house.is_set():
             return EXIT_DIRTY, recovery.report(last, {"halts": [], "session": None})
         halts = books.state.records.active_halts()
         report = recovery.report(last, {"halts": [halt.reason for halt in halts], "session": None})
         if not dry_run:
+            blocks.tell()
             books.state.report(report, None)
         unexplained = bool(last.is_open or halts or recovery.in_doubt.has_work or books.state.stop_file.reason())
         return (EXIT_NEEDS_A_HUMAN if unexplained else EXIT_DONE), report

@@ -1,13 +1,14 @@
 """Books against broker: one round looks, plans, applies what evidence explains, and counts what it cannot explain."""
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 from typing import Any
 
 from gambler_ai.broker.gateway import Gateway
 from gambler_ai.clock import Clock
 from gambler_ai.crashpoints import crashpoint
+from gambler_ai.domain.corporate import explained
 from gambler_ai.domain.differences import (
     Confirmations,
     forgotten,
@@ -28,8 +29,10 @@ from gambler_ai.trading.state_manager import StateManager
 
 log = get_logger("reconciler")
 
+ACTIVITIES_OVERLAP = timedelta(days=4)
+"""A split may be in the account before its activity is."""
 CONFIRMING, HALTED, ASKED, IGNORED = "confirming", "halted", "asked", "ignored"
-_OF_DIFFERENCES = ("R6", "R7", "R8", "R9", "R10")
+_OF_DIFFERENCES = ("R6", "R7", "R8", "R9", "R10", "R16")
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +112,10 @@ class PositionReconciler:
         found = plan(self.state.account_id, self.state.book, sight.look, self.policy)
         due = [action for action in found.actions if action.facts or not self._stands(action)]
         applied = [self._apply(action) for action in due]
+        if found.differences and (events := self._explained_by_activities(found, sight.look)):
+            applied += [self._apply(action) for action in events]
+            done = {symbol for action in events for symbol in action.evidence["symbols"]}
+            found = replace(found, differences=tuple(d for d in found.differences if d.symbol not in done))
         applied += [self._apply(action) for action in self._confirmed(found, sight.look)]
         if not any(_books_a_guess(action) for action in applied):
             self.since = sight.look.now  # else the executions lag behind the orders: the next look reads them again
@@ -116,6 +123,12 @@ class PositionReconciler:
                 self.state.looked(self.since)
         both = tuple(matched(self.state.book, sight.look))
         return Round(sight, found, tuple(applied), tuple(self.pending), tuple(self.standing), both)
+
+    def _explained_by_activities(self, found: Plan, look: Look) -> list[Action]:
+        """R16: the account's activities are asked for when something differs. One that was booked explains nothing."""
+        changes = self.gateway.share_changes_since(max(self.not_before, self.since - ACTIVITIES_OVERLAP))
+        fresh = [c for c in changes if c.symbol and not self.state.records.is_adjusted_by(c.activity_id)]
+        return [a for a in explained(found.differences, fresh, look) if not in_the_way(self.state.book, a)]
 
     def _stands(self, action: Action) -> bool:
         return action.halts and self.state.is_halted(action)

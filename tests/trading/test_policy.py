@@ -8,6 +8,7 @@ import pytest
 
 from gambler_ai.domain.orders import Order, OrderStatus, Role, Side, Wish
 from gambler_ai.domain.policy import Policy
+from gambler_ai.paper_exchange.lab_trading import corporate_action
 from gambler_ai.trading.maintenance import reconcile
 from gambler_ai.trading.order_desk import Blocked
 from gambler_ai.trading.session_run import SessionRun
@@ -193,3 +194,25 @@ def test_a_world_that_keeps_moving_halts_its_symbol_and_no_other(rig: Rig) -> No
     assert (halt.symbol, halt.evidence["row"], halt.evidence["ours"]) == ("BBB", "moving", "0")
     assert len(halt.evidence["triggers"]) >= 3
     assert isinstance(rig.place(), Order)
+
+
+@pytest.mark.parametrize("ratio", ["4", "0.5", "0.3"])
+def test_a_split_is_booked_from_its_activity_and_only_once(rig_on_both: Rig, ratio: str) -> None:
+    rig = rig_on_both
+    rig.held()
+    corporate_action(rig.exchange, {"type": "split", "symbol": "AAA", "ratio": ratio})
+    rig.rounds(3)
+    after = 10 * Decimal(ratio)
+    assert (rig.shares, halted(rig)) == ({("AAA", "alpha"): after}, set())
+    rig.the_broker_shows(AAA=str(after * Decimal(ratio)))
+    rig.rounds(6)
+    assert (rig.shares, halted(rig)) == ({("AAA", "alpha"): after}, {"AAA"})
+    rig.prove_the_chain()
+
+
+def test_a_new_name_moves_the_position(rig: Rig) -> None:
+    rig.held()
+    corporate_action(rig.exchange, {"type": "name_change", "symbol": "AAA", "new_symbol": "BBB"})
+    rig.rounds(3)
+    assert rig.shares == {("BBB", "alpha"): Decimal(10)}
+    rig.prove_the_chain()
