@@ -112,6 +112,7 @@ def _run_options(command: Callable[..., None]) -> Callable[..., None]:
                 metavar="[SESSION]",
                 help="Go on with a session: the named one, else the latest crashed or unfinished one.",
             ),
+            click.option("--standby", is_flag=True, help="Wait while another process trades; go on when it ends."),
             click.option("--reconcile-only", is_flag=True, help="Recover the books, print the plan, trade nothing."),
             click.option("--init-db", "create", is_flag=True, help="Create or upgrade the tables first."),
         ]
@@ -131,6 +132,7 @@ def run(
     params: tuple[str, ...],
     duration: str | None,
     resume: str | None,
+    standby: bool,
     reconcile_only: bool,
     create: bool,
     dry_run: bool,
@@ -154,6 +156,7 @@ def run(
         params=_params(params) if params else None,
         duration_min=_minutes(duration),
         resume=resume,
+        standby=standby,
     )
     switches = switches_of(policy)
     if dry_run and not reconcile_only:

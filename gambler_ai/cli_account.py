@@ -166,7 +166,7 @@ def _maintain(
     from gambler_ai.face import ask_a_person, progress_line
     from gambler_ai.trading import maintenance
     from gambler_ai.trading.house import House
-    from gambler_ai.trading.opening import StoppedEarly
+    from gambler_ai.trading.turn import StoppedEarly
 
     parts = parts_of(shutdown, create, switches, progress_line)
     parts.ask = ask_a_person

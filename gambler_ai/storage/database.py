@@ -41,13 +41,13 @@ def parse_url(text: str) -> URL:
 
 
 class Database:
-    """An opened database. `shown` is its address without a password, for people. `locks_for_life` = who has the lock
-    file has the proof that the holder before is gone; without it, as on PostgreSQL, the lease's time decides."""
+    """An opened database. `shown` is its address without a password, for people. SQLite has a lock file beside it:
+    who gets it has the proof that whoever held it is gone; without it, as on PostgreSQL, the lease's time decides."""
 
     def __init__(self, url: str, *, lock_file: bool = True) -> None:
         self.url = parse_url(url)
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
-        self.locks_for_life = self.is_sqlite and lock_file
+        self._locks = self.is_sqlite and lock_file
         self.shown = self.url.render_as_string(hide_password=True)
         self._lock_fd: int | None = None
         if self.is_sqlite:
@@ -89,7 +89,9 @@ class Database:
                 connect_args={
                     "connect_timeout": 3,
                     "options": "-c timezone=UTC -c synchronous_commit=on -c statement_timeout=30000 "
-                    f"-c lock_timeout={BUSY_TIMEOUT_S * 1000}",
+                    f"-c lock_timeout={BUSY_TIMEOUT_S * 1000} "
+                    # a process frozen in mid-transaction must not keep its row locks from whoever takes over
+                    f"-c idle_in_transaction_session_timeout={BUSY_TIMEOUT_S * 1000}",
                     "keepalives_idle": 10,
                 },
             )
@@ -119,9 +121,13 @@ class Database:
             with contextlib.suppress(DBAPIError):
                 connection.close()
 
+    @property
+    def has_lock(self) -> bool:
+        return self._lock_fd is not None
+
     def lock_for_life(self) -> bool:
         """SQLite: take the lock file until this process ends, kill -9 included. False = another process has it."""
-        if not self.locks_for_life or self._lock_fd is not None:
+        if not self._locks or self._lock_fd is not None:
             return True
         fd = os.open(f"{self.file}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:

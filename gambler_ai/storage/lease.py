@@ -7,7 +7,7 @@ itself makes progress. A holder that is proven dead is replaced at once, any oth
 import os
 import socket
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from gambler_ai.domain.market import iso
 from gambler_ai.errors import AccountHeld, Fenced
 from gambler_ai.storage import models
 from gambler_ai.storage.database import Database
-from gambler_ai.storage.records import StoredAccount
+from gambler_ai.storage.records import StoredAccount, find_account_by_id
 
 TTL = timedelta(seconds=15)
 GRACE = timedelta(seconds=2)
@@ -26,16 +26,18 @@ GRACE = timedelta(seconds=2)
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """Who holds a lease: enough to prove from the same machine that it is gone."""
+    """Who holds a lease: enough to prove from the same machine that it is gone. `locked` = it also has the lock file
+    of a SQLite database, so whoever gets that file has the proof."""
 
     host: str
     boot_id: str
     pid: int
     started: str
     nonce: str
+    locked: bool = False
 
     def __str__(self) -> str:
-        return "|".join((self.host, self.boot_id, str(self.pid), self.started, self.nonce))
+        return "|".join((self.host, self.boot_id, str(self.pid), self.started, self.nonce, "locked" * self.locked))
 
     @classmethod
     def of_this_process(cls) -> "Holder":
@@ -43,8 +45,8 @@ class Holder:
 
     @classmethod
     def parse(cls, text: str) -> "Holder":
-        host, boot_id, pid, started, nonce = text.split("|")
-        return cls(host, boot_id, int(pid), started, nonce)
+        host, boot_id, pid, started, nonce, locked = text.split("|")
+        return cls(host, boot_id, int(pid), started, nonce, bool(locked))
 
     @property
     def shown(self) -> str:
@@ -79,14 +81,20 @@ def _started(pid: int) -> str | None:
 def must_wait_until(account: StoredAccount, database: Database, now: datetime) -> datetime | None:
     """None when the lease is free now: released, over, or its holder proven dead. `now` is the database's wall time.
 
-    On SQLite a caller who got the lock file has the proof already: the kernel frees it only when the holder is gone.
+    A frozen holder keeps its lock file: it is replaced when its time is over, and fenced by the token when it wakes.
     """
-    if account.lease_holder is None or account.lease_expires_at is None or database.locks_for_life:
+    if account.lease_holder is None or account.lease_expires_at is None:
         return None
-    if Holder.parse(account.lease_holder).is_dead():
+    if is_gone(account.lease_holder, database):
         return None
     free_at = account.lease_expires_at + GRACE
     return free_at if now < free_at else None
+
+
+def is_gone(holder: str, database: Database) -> bool:
+    """Proven: its process is dead, or the lock file it held until its end is ours now."""
+    who = Holder.parse(holder)
+    return who.is_dead() or (who.locked and database.has_lock)
 
 
 def held_message(account: StoredAccount) -> str:
@@ -113,9 +121,13 @@ def take(database: Database, account: StoredAccount, holder: Holder, clock: Cloc
     table = models.accounts
     statement = (
         update(table)
-        .where(table.c.account_id == account.account_id, table.c.lease_token == account.lease_token)
+        .where(
+            table.c.account_id == account.account_id,
+            table.c.lease_token == account.lease_token,
+            table.c.lease_expires_at.is_not_distinct_from(account.lease_expires_at),  # a sleeper may have renewed it
+        )
         .values(
-            lease_holder=str(holder),
+            lease_holder=str(replace(holder, locked=database.has_lock)),
             lease_token=account.lease_token + 1,
             lease_expires_at=now + TTL,
             heartbeat_at=now,
@@ -123,7 +135,7 @@ def take(database: Database, account: StoredAccount, holder: Holder, clock: Cloc
     )
     with database.connect() as connection:
         if connection.execute(statement).rowcount != 1:
-            raise AccountHeld(held_message(account))
+            raise AccountHeld(held_message(find_account_by_id(database, account.account_id) or account))
     return account.lease_token + 1
 
 

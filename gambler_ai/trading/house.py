@@ -101,9 +101,9 @@ class House:
     def is_set(self) -> bool:
         return self._fenced or self.parts.shutdown.is_set()
 
-    def open(self, *, may_bind: bool = True) -> OpenBooks:
+    def open(self, *, may_bind: bool = True, standby: bool = False) -> OpenBooks:
         """Reach database and broker, take the lease, verify the chain, load the books. Without `may_bind` an account
-        that this database does not know is a usage error."""
+        that this database does not know is a usage error; `standby` waits while another process trades it."""
         parts = self.parts
         with self.steps.step("open the database"):
             opening.open_database(parts.database, parts.clock, parts.shutdown, create=parts.create_tables)
@@ -118,6 +118,7 @@ class House:
             data_dir=parts.data_dir,
             holder=parts.holder,
             may_bind=may_bind,
+            standby=standby,
         )
         account_id, token = self._books.account.account_id, self._books.token
         self.keeper = LeaseKeeper(parts.database, account_id, token, parts.clock, self.progress, self._lost_the_lease)
@@ -129,6 +130,11 @@ class House:
     def _make_progress(self) -> None:
         """Every answer of the broker is progress: recovery may take longer than the lease lasts."""
         self.progress.at = self.parts.clock.monotonic()
+
+    def renew(self) -> None:
+        """Raises Fenced when another process has taken the account over meanwhile."""
+        account = self.books.account
+        lease.renew(self.parts.database, account.account_id, self.books.token, self.parts.clock)
 
     def _lost_the_lease(self) -> None:
         """Nothing more may leave; the next commit raises Fenced and ends the process with 4."""

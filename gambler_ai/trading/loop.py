@@ -38,6 +38,8 @@ log = get_logger("loop")
 
 FIRST_WAIT_S = 0.5
 POLL_EVERY_S = 5.0
+FROZEN_AFTER_S = 10.0
+"""So long without a step means that this process stood still: its lease may be another's by now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,10 +81,12 @@ class Loop:
     blocks: Blocks
     stop: StopFlag
     keep_head: Callable[[Head], None] = lambda _head: None
+    still_ours: Callable[[], None] = lambda: None
     progress: Progress = field(default_factory=Progress)
     finished: str | None = None
     signals_missed: int = 0
     owes_clock: bool = False
+    _awake_at: float = 0.0
     _look_due: float = 0.0
     _commands_due: float = 0.0
     _clock_due: float = 0.0
@@ -95,7 +99,7 @@ class Loop:
     def start(self) -> None:
         """The account was just recovered: the next look is due in one interval."""
         now = self.clock.monotonic()
-        self.progress.at = now
+        self.progress.at = self._awake_at = now
         self.protection.tell = self.tell_fills
         self.commands.learn = self._learn
         self._look_due = now + self.rules.look_every_s
@@ -111,6 +115,7 @@ class Loop:
     def step(self, message: Message) -> None:
         """Finish one message. A database that does not answer degrades us, and a look makes good what was missed."""
         try:
+            self._notice_a_freeze()
             self.tell_fills(self.state.settle_lost_commit())
             self._dispatch(message)
             self._look_after_duties()
@@ -122,6 +127,12 @@ class Loop:
         except (BrokerUnreachable, RateLimited, BrokerRefusesUs) as error:
             self._degrade("broker", str(error))
         self.progress.at = self.clock.monotonic()
+
+    def _notice_a_freeze(self) -> None:
+        """Raises Fenced when we stood still so long that another process has the account now."""
+        before, self._awake_at = self._awake_at, self.clock.monotonic()
+        if self._awake_at - before > FROZEN_AFTER_S:
+            self.still_ours()
 
     def _dispatch(self, message: Message) -> None:
         match message:
@@ -321,6 +332,7 @@ class Loop:
         if self._unplaced and "database" not in self.blocks.degraded:
             self._place_what_waited()
         if self.clock.monotonic() >= self._look_due:
+            self._notice_a_freeze()
             self._look()
         if self.clock.now() >= self.session.ends_at:
             self.finished = "the session's time is over"

@@ -8,8 +8,6 @@ from pathlib import Path
 from gambler_ai.broker.gateway import BrokerAccount, Gateway
 from gambler_ai.clock import Clock
 from gambler_ai.crashpoints import crashpoint
-from gambler_ai.domain.book import Book
-from gambler_ai.domain.orders import OrderStatus
 from gambler_ai.domain.reconciliation import ACCOUNT, Action
 from gambler_ai.errors import (
     AccountHeld,
@@ -27,8 +25,9 @@ from gambler_ai.storage.journal import Head, Ledger
 from gambler_ai.storage.records import Records, StoredAccount, find_account
 from gambler_ai.storage.verify import verify
 from gambler_ai.storage.writes import Writes, bind_account
+from gambler_ai.trading import turn
 from gambler_ai.trading.emergency_stop import EmergencyStopFile
-from gambler_ai.trading.order_desk import DeskRules, StopFlag
+from gambler_ai.trading.order_desk import StopFlag
 from gambler_ai.trading.recovery import Before, Steps
 from gambler_ai.trading.state_manager import StateManager
 
@@ -38,18 +37,15 @@ PATIENCE_S = 30.0
 FIRST_WAIT_S = 0.5
 
 
-class StoppedEarly(Exception):
-    """A signal came before anything was traded; nothing needs to be undone."""
-
-
 @dataclass(frozen=True, slots=True)
 class OpenBooks:
-    """An account whose lease is ours and whose chain was verified."""
+    """An account whose lease is ours and whose chain was verified. `waited` = another process traded it before us."""
 
     account: StoredAccount
     token: int
     state: StateManager
     before: Before
+    waited: bool = False
 
 
 def open_database(database: Database, clock: Clock, stop: StopFlag, *, create: bool) -> None:
@@ -89,11 +85,7 @@ def _wait_more(clock: Clock, stop: StopFlag, waited: float, what: str, error: Ex
     if not waited:
         log.warning(f"{what}.waiting", seconds=PATIENCE_S, why=str(error))
     wait = min(FIRST_WAIT_S * (1 + waited), PATIENCE_S - waited, 5.0)
-    end = clock.monotonic() + wait
-    while (left := end - clock.monotonic()) > 0:
-        if stop.is_set():
-            raise StoppedEarly from error
-        clock.sleep(min(left, 0.2))
+    turn.pause(clock, stop, wait)
     return waited + wait
 
 
@@ -109,30 +101,37 @@ def open_books(
     data_dir: Path,
     holder: lease.Holder,
     may_bind: bool = True,
+    standby: bool = False,
 ) -> OpenBooks:
     """Bind the account, take its lease, verify its chain, load its book. A crash anywhere leaves either nothing or a
     lease that the next start sees is held by a dead process. Without a gateway only an account that is bound already
-    can be opened, and exchange time is what the journal last knew."""
+    can be opened, and exchange time is what the journal last knew. `standby` waits for the lease instead of raising
+    AccountHeld."""
     at_broker = None
     if gateway is not None:
         with steps.step("meet the broker"):
             at_broker = meet_broker(gateway, clock, stop)
+    waited = False
     with steps.step("take the lease"):
-        if not database.lock_for_life():
-            known = find_account(database, label)
-            raise AccountHeld(
-                lease.held_message(known)
-                if known
-                else "another process uses this database; only one may trade with it. Stop that one first"
-            )
         if not may_bind and find_account(database, label) is None:
             raise UsageError(
                 f"no account is bound to {label!r} in this database yet, so there is nothing to compare; "
                 "a dry run binds none. Run it without --dry-run, or trade a session first"
             )
-        account = _bound(database, at_broker, label, endpoint, clock)
-        token = _take_lease(database, account, holder, clock, stop)
-        before_us, account = account, find_account(database, label) or account
+        while True:
+            try:
+                turn.refuse_if_held(database, label, clock)
+                before_us = _bound(database, at_broker, label, endpoint, clock)
+                token = turn.take(database, before_us, holder, clock, stop)
+                break
+            except AccountHeld:
+                if not standby:
+                    raise
+            turn.stand_by(database, label, clock, stop)
+            waited = True
+            if gateway is not None:
+                at_broker = meet_broker(gateway, clock, stop)
+        account = find_account(database, label) or before_us
     records = Records(database, account.account_id)
     with steps.step("verify the journal"):
         known_head = HeadFile(data_dir, label, database.shown)
@@ -142,14 +141,14 @@ def open_books(
         if gateway is None:
             clock.observe(before.last_alive)
         book = records.load_book()
-        _wait_out_the_sender(database, before_us, book, clock, stop)
+        turn.wait_out_the_sender(database, before_us, book, clock, stop)
         ledger = Ledger(database, account.account_id, clock, book, token, account.head)
     state = StateManager(
         ledger, records, Writes(database, account.account_id), clock, EmergencyStopFile.of(data_dir, label)
     )
     if older is not None:
         state.raise_halt(Action("R11", ACCOUNT, "halt account", older, {"journal ends at": account.head.seq}))
-    return OpenBooks(account, token, state, before)
+    return OpenBooks(account, token, state, before, waited)
 
 
 def _bound(
@@ -164,33 +163,6 @@ def _bound(
     account = bind_account(database, label, at_broker.account_id, at_broker.number, endpoint, clock)
     crashpoint("account.after_bind")
     return account
-
-
-def _take_lease(database: Database, account: StoredAccount, holder: lease.Holder, clock: Clock, stop: StopFlag) -> int:
-    now = lease.database_time(database, clock)
-    free_at = lease.must_wait_until(account, database, now)
-    if free_at is not None and account.lease_expires_at is not None and now < account.lease_expires_at:
-        raise AccountHeld(lease.held_message(account))
-    while free_at is not None and (left := (free_at - lease.database_time(database, clock)).total_seconds()) > 0:
-        if stop.is_set():
-            raise StoppedEarly
-        clock.sleep(min(left, 0.2))
-    crashpoint("lease.before_take")
-    token = lease.take(database, account, holder, clock)
-    crashpoint("lease.after_take")
-    return token
-
-
-def _wait_out_the_sender(database: Database, account: StoredAccount, book: Book, clock: Clock, stop: StopFlag) -> None:
-    """A holder that was not proven dead may be frozen between its commit and its request: its send deadline passes
-    before we look for what it may have sent."""
-    holder = account.lease_holder
-    proven = database.locks_for_life or holder is None or lease.Holder.parse(holder).is_dead()
-    if proven or not any(order.status is OrderStatus.SENDING for order in book.orders.values()):
-        return
-    end = clock.monotonic() + DeskRules().send_deadline_s
-    while not stop.is_set() and (left := end - clock.monotonic()) > 0:
-        clock.sleep(min(left, 0.2))
 
 
 @dataclass(frozen=True, slots=True)

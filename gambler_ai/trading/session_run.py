@@ -15,11 +15,12 @@ from gambler_ai.trading.blocks import Blocks
 from gambler_ai.trading.house import House, Parts
 from gambler_ai.trading.loop import Loop, LoopRules
 from gambler_ai.trading.messages import Message
-from gambler_ai.trading.opening import HeadFile, StoppedEarly
+from gambler_ai.trading.opening import HeadFile
 from gambler_ai.trading.recovery import Recovery, amounts_of
 from gambler_ai.trading.sessions import Choice, Request, choose
 from gambler_ai.trading.shutdown import EXIT_DIRTY, EXIT_DONE, EXIT_NEEDS_A_HUMAN
 from gambler_ai.trading.strategy_host import StrategyHost
+from gambler_ai.trading.turn import StoppedEarly
 
 log = get_logger("session")
 
@@ -49,7 +50,9 @@ class SessionRun:
     def begin(self, request: Request) -> Loop:
         """Open the books, recover, and return the loop that is ready to trade."""
         request.check()
-        self.house.open()
+        if self.house.open(standby=request.standby).waited and not self._anything_left():
+            log.info("standby.ends", why="the session we stood by for ended in its time")
+            raise StoppedEarly
         choice = self._choose(request)
         early = self.house.listen(choice.session.symbols)
         recovery, blocks = self.house.recovery()
@@ -85,6 +88,12 @@ class SessionRun:
         """With `--fail-fast` a session does not even begin under a halt."""
         if self.parts.rules.policy.fail_fast and loop.finished is None and loop.blocks.halted:
             loop.finished = "a halt is active, and --fail-fast is set"
+
+    def _anything_left(self) -> bool:
+        """Whether the trader we waited for left something to go on with, or had not begun anything yet."""
+        sessions = self.house.books.state.records.sessions()
+        now = self.parts.clock.now()
+        return not sessions or any(one.status is not SessionStatus.STOPPED or one.ends_at > now for one in sessions)
 
     def _choose(self, request: Request) -> Choice:
         """Settle every question of usage before a session row is written."""
@@ -137,6 +146,7 @@ class SessionRun:
             blocks=blocks,
             stop=self.house,
             keep_head=self._keep_head,
+            still_ours=self.house.renew,
             progress=self.house.progress,
         )
 

@@ -20,13 +20,15 @@ DEFAULT_STRATEGY = "sma_cross"
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What `gambler run` was asked for; None = not said. `resume` is a session id, or "" for the obvious one."""
+    """What `gambler run` was asked for; None = not said. `resume` is a session id, or "" for the obvious one.
+    `standby` = wait for the account, go on with what its trader left, and begin a session only if there is nothing."""
 
     symbols: tuple[str, ...] | None = None
     strategy: str | None = None
     params: Mapping[str, str] | None = None
     duration_min: Decimal | None = None
     resume: str | None = None
+    standby: bool = False
 
     def check(self) -> None:
         """Raise UsageError for what is wrong whatever the database says."""
@@ -55,6 +57,8 @@ def choose(
     chance: Random,
 ) -> Choice:
     """Raises UsageError for an unknown symbol, nothing to resume, or flags that contradict the stored session."""
+    if request.resume is None and request.standby and _left_over(records, now):
+        request = replace(request, resume="", duration_min=None)
     if request.resume is None:
         return _new(request, records, gateway, now, default_symbols, chance)
     session = _to_resume(request.resume, records, now)
@@ -119,15 +123,19 @@ def _to_resume(wanted: str, records: Records, now: datetime) -> Session:
         if session is None:
             raise UsageError(f"there is no session {wanted}; `gambler sessions` lists them")
         return session
+    left = _left_over(records, now)
+    if left is None:
+        raise UsageError(
+            "there is nothing to resume: no crashed session, and no stopped one with time left. Run without --resume"
+        )
+    return left
+
+
+def _left_over(records: Records, now: datetime) -> Session | None:
+    """What there is to go on with: a crashed session, else a stopped one with time left."""
     crashed = records.sessions(SessionStatus.CRASHED)
-    if crashed:
-        return crashed[0]
-    for session in records.sessions(SessionStatus.STOPPED):
-        if session.ends_at > now:
-            return session
-    raise UsageError(
-        "there is nothing to resume: no crashed session, and no stopped one with time left. Run without --resume"
-    )
+    unfinished = (one for one in records.sessions(SessionStatus.STOPPED) if one.ends_at > now)
+    return crashed[0] if crashed else next(unfinished, None)
 
 
 def _refuse_contradictions(request: Request, session: Session) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from gambler_ai.clock import SimulatedClock
 from gambler_ai.errors import AccountHeld, BrokerRefusesUs, Fenced
+from gambler_ai.storage import schema
 from gambler_ai.storage.database import Database
 from gambler_ai.storage.lease import (
     GRACE,
@@ -96,18 +97,54 @@ def test_a_living_holder_is_waited_for_until_its_time_and_a_grace_are_over(
     database: Database, account: StoredAccount
 ) -> None:
     held = replace(account, lease_holder=str(FAR_AWAY), lease_expires_at=START)
-    if database.is_sqlite:
-        assert must_wait_until(held, database, START) is None  # who got here holds the lock file: proof enough
-    else:
-        assert must_wait_until(held, database, START) == START + GRACE
-        assert must_wait_until(held, database, START + GRACE) is None
+    assert must_wait_until(held, database, START) == START + GRACE
+    assert must_wait_until(held, database, START + GRACE) is None
+
+
+def test_who_has_the_lock_file_of_the_last_holder_has_the_proof(sqlite_url: str) -> None:
+    database = Database(sqlite_url)
+    account = bind_account(_made(database), "default", ACCOUNT, "PA1", "http://127.0.0.1:1", CLOCK)
+    locked = replace(account, lease_holder=str(replace(FAR_AWAY, locked=True)), lease_expires_at=START)
+    without = replace(locked, lease_holder=str(FAR_AWAY))
+    assert must_wait_until(locked, database, START) == START + GRACE
+    assert database.lock_for_life()
+    assert must_wait_until(locked, database, START) is None
+    assert must_wait_until(without, database, START) == START + GRACE, "it took over from a frozen holder of the file"
+    database.close()
+
+
+def _made(database: Database) -> Database:
+    schema.upgrade(database)
+    return database
+
+
+def test_who_takes_a_lease_with_the_lock_file_says_so(sqlite_url: str) -> None:
+    database = _made(Database(sqlite_url))
+    database.lock_for_life()
+    take(database, bind_account(database, "default", ACCOUNT, "PA1", "http://127.0.0.1:1", CLOCK), ME, CLOCK)
+    assert Holder.parse(str(the_account(database).lease_holder)).locked
+    database.close()
+
+
+def test_a_lease_renewed_meanwhile_is_not_taken(database: Database, account: StoredAccount) -> None:
+    take(database, account, ME, CLOCK)
+    seen = the_account(database)
+    renew(database, ACCOUNT, 1, SimulatedClock(START + timedelta(seconds=1)))
+    with pytest.raises(AccountHeld):
+        take(database, seen, FAR_AWAY, CLOCK)
+
+
+def test_the_slower_of_two_hears_who_was_quicker(database: Database, account: StoredAccount) -> None:
+    take(database, account, replace(ME, pid=4711), CLOCK)
+    with pytest.raises(AccountHeld, match="process 4711"):
+        take(database, account, ME, CLOCK)
 
 
 def test_a_dead_holder_is_replaced_at_once(database: Database, account: StoredAccount) -> None:
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=-1) as process:
         other = Holder(ME.host, ME.boot_id, process.pid, _started(process.pid) or "", "n")
         assert not other.is_dead()
-        assert database.is_sqlite or free_at(database, account, other) is not None
+        assert free_at(database, account, other) is not None
         process.kill()
         process.wait(20)
     assert other.is_dead()
