@@ -190,6 +190,7 @@ def exchange() -> None:
 @click.option("--night", type=click.Choice(["skip", "run"]), default="skip", show_default=True)
 @click.option("--idle-exit", "idle_exit_s", type=float, metavar="S", help="End after so many idle seconds.")
 @click.option("--lab-token-file", type=click.Path(path_type=Path), help="Opens the lab to holders of this token.")
+@click.option("--keys-file", "keys", type=click.Path(path_type=Path), help='Accept these keys only: {"KEY": "SECRET"}.')
 @click.option("--port-file", type=click.Path(path_type=Path), help="Write {port, pid} there once it listens.")
 def exchange_serve(**flags: Any) -> None:
     """Run the exchange on 127.0.0.1 until SIGTERM."""

@@ -1,9 +1,11 @@
 """What people see: tables, the status page, the while-you-were-down report. Values in, text out."""
 
+import json
 import sys
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -271,4 +273,17 @@ def serve_options(flags: Mapping[str, Any]) -> "ServeOptions":
     if not 0 <= rate <= 1:
         raise UsageError(f"--partial-fill-rate {flags['partial_fill_rate']!r}: write a number from 0 to 1")
     named = {kind: dict(one.partition("=")[::2] for one in flags[kind]) for kind in ("switches", "limits")}
-    return ServeOptions(**{**flags, "ready": _listening, "start": at, "partial_fill_rate": rate, **named})
+    keys = _listed_keys(flags["keys"]) if flags["keys"] else None
+    read = {"ready": _listening, "start": at, "partial_fill_rate": rate, "keys": keys, **named}
+    return ServeOptions(**{**flags, **read})
+
+
+def _listed_keys(file: Path) -> dict[str, str]:
+    """The only keys an exchange accepts, with their secrets."""
+    try:
+        keys = json.loads(file.read_text())
+    except (OSError, ValueError) as broken:
+        raise UsageError(f"--keys-file {file}: cannot be read ({broken})") from broken
+    if not isinstance(keys, dict) or not all(isinstance(one, str) and one for pair in keys.items() for one in pair):
+        raise UsageError(f'--keys-file {file}: write {{"KEY": "SECRET"}}, as many as you like')
+    return keys

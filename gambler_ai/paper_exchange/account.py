@@ -16,10 +16,15 @@ INITIAL = Decimal("0.50")
 
 @dataclass(slots=True)
 class Position:
-    """Shares of one symbol, negative when short, and the signed money that was paid for them in USD."""
+    """Shares of one symbol, negative when short, and the signed money that was paid for them in USD.
+
+    `overnight` are those of them held since the last close; `day_cost` counts these at that close's price.
+    """
 
     qty: Decimal = ZERO
     cost: Decimal = ZERO
+    overnight: Decimal = ZERO
+    day_cost: Decimal = ZERO
 
     @property
     def average(self) -> Decimal:
@@ -31,11 +36,19 @@ class Position:
         after = self.qty + signed_qty
         if self.qty * signed_qty >= 0:
             self.cost += signed_qty * price
+            self.day_cost += signed_qty * price
         elif after * self.qty > 0:
             self.cost = self.cost * after / self.qty
+            self.day_cost = self.day_cost * after / self.qty
+            self.overnight = min(self.overnight, after, key=abs)
         else:
-            self.cost = after * price
+            self.cost = self.day_cost = after * price
+            self.overnight = ZERO
         self.qty = after
+
+    def carry_over(self, price: Decimal) -> None:
+        """The close of a day: all of it is held over night, from this price on."""
+        self.overnight, self.day_cost = self.qty, self.qty * price
 
 
 @dataclass(slots=True)
@@ -52,7 +65,6 @@ class Account:
     last_maintenance: Decimal = ZERO
     multiplier: int = 2
     trading_blocked: bool = False
-    account_blocked: bool = False
     closed: bool = False
     liquidation_only: bool = False
     positions: dict[str, Position] = field(default_factory=dict)
@@ -105,7 +117,8 @@ def balances(account: Account, mark: Callable[[str], Decimal], reserved: Decimal
     if account.margin == 1:
         power = cash_only
     elif account.margin == 4:
-        power = max(ZERO, max(ZERO, account.last_equity - account.last_maintenance) * 4 - gross - reserved)
+        today = sum((abs(held.qty - held.overnight) * mark(one) for one, held in account.positions.items()), ZERO)
+        power = max(ZERO, max(ZERO, account.last_equity - account.last_maintenance) * 4 - today - reserved)
     else:
         power = regt
     return Balances(

@@ -2,7 +2,7 @@
 
 from decimal import ROUND_FLOOR, ROUND_HALF_UP, Decimal
 
-from gambler_ai.paper_exchange import activities
+from gambler_ai.paper_exchange import activities, holding
 from gambler_ai.paper_exchange.account import Account
 from gambler_ai.paper_exchange.book import NANO
 from gambler_ai.paper_exchange.floor import Floor
@@ -21,6 +21,7 @@ def split(venue: Floor, symbol: str, ratio: Decimal) -> None:
         if symbol in account.positions and venue.switches.split_positions:
             qty = (account.qty(symbol) * ratio).quantize(NANO, ROUND_FLOOR)
             activities.exchange_shares(venue, account, kinds, symbol, symbol, qty, group)
+            holding.fit(venue, account, symbol)
 
 
 def pay_dividend(venue: Floor, symbol: str, per_share: Decimal) -> None:

@@ -30,7 +30,8 @@ def exchange_shares(
 ) -> None:
     """The whole position in `old` becomes `qty` shares of `new` at the same cost: one leg takes, one gives."""
     before = account.positions.pop(old)
-    after = account.positions[new] = Position(qty, before.cost)
+    overnight = before.overnight * qty / before.qty
+    after = account.positions[new] = Position(qty, before.cost, overnight, before.day_cost)
     told = f"From QTY:{number(-before.qty)}, To QTY:{number(qty)}, Position Value:{number(before.cost)}"
     for word, symbol, held, sign in (("REMOVE", old, before, -1), ("ADD", new, after, 1)):
         price = held.average.quantize(NANO) if held.qty else ZERO

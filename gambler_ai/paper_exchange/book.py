@@ -3,11 +3,14 @@
 An order lives here for ever: client order ids are never free again, and history pages read this book.
 """
 
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from typing import TypeVar
+
+from sortedcontainers import SortedKeyList
 
 ZERO = Decimal(0)
 OPEN = frozenset({"new", "accepted", "pending_new", "partially_filled", "pending_cancel", "pending_replace"})
@@ -112,7 +115,9 @@ class Order:
     @property
     def held(self) -> Decimal:
         """Shares of the position this closing order keeps from others."""
-        return max(ZERO, self.held_qty - self.filled_qty - self.covered) if self.is_alive else ZERO
+        if not self.held_qty or not self.is_alive:
+            return ZERO
+        return max(ZERO, self.held_qty - self.filled_qty - self.covered)
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,8 +168,10 @@ class Activity:
 class Book:
     """All orders, executions and other activities of one exchange, with the indexes the rest of the room needs.
 
-    `working` are the orders a quote of a symbol may move, `timed` those that the clock alone may move,
-    `reserved` the buying power in USD that an account's orders hold back together.
+    `working` are the orders a quote of a symbol may move. The clock alone may move those that are `due` at a moment
+    of exchange time, `held_up` until one of wall time, or `extended`, at the edges of extended hours.
+    `reserved` the buying power in USD that an account's orders hold back together. Shares that closing orders of
+    one side hold are summed up likewise.
     """
 
     by_id: dict[str, Order] = field(default_factory=dict)
@@ -172,13 +179,18 @@ class Book:
     by_account: dict[str, list[Order]] = field(default_factory=dict)
     groups: dict[str, list[Order]] = field(default_factory=dict)
     working: dict[str, dict[str, Order]] = field(default_factory=dict)
-    timed: dict[str, Order] = field(default_factory=dict)
+    due: SortedKeyList = field(default_factory=lambda: SortedKeyList(key=lambda rung: rung[:2]))
+    held_up: dict[str, Order] = field(default_factory=dict)
+    extended: dict[str, Order] = field(default_factory=dict)
     executions: dict[str, list[Execution]] = field(default_factory=dict)
     activities: dict[str, list[Activity]] = field(default_factory=dict)
     recorded: dict[str, Execution | Activity] = field(default_factory=dict)
     reserved: dict[str, Decimal] = field(default_factory=dict)
     _reserves: dict[str, Decimal] = field(default_factory=dict)
-    _standing: dict[str, tuple[bool, bool, bool]] = field(default_factory=dict)
+    _held: dict[tuple[str, str, str], Decimal] = field(default_factory=dict)
+    _holds: dict[str, Decimal] = field(default_factory=dict)
+    _standing: dict[str, tuple[bool, bool, datetime | None, datetime | None]] = field(default_factory=dict)
+    _dues: dict[str, tuple[datetime, int, Order]] = field(default_factory=dict)
     _alive: dict[str, dict[str, Order]] = field(default_factory=dict)
     _alive_in: dict[tuple[str, str], dict[str, Order]] = field(default_factory=dict)
 
@@ -201,8 +213,9 @@ class Book:
     def index(self, order: Order) -> None:
         """Put an order where it now belongs; to be called when anything of it has changed."""
         alive = order.is_alive
-        self._reserve(order)
-        standing = alive, alive and order.active, alive and (order.is_pending or order.extended_hours)
+        _sum_up(self.reserved, self._reserves, order.account, order.id, order.reserved)
+        _sum_up(self._held, self._holds, (order.account, order.symbol, order.side), order.id, order.held)
+        standing = alive, alive and order.active, order.due, order.due_wall
         if self._standing.get(order.id) == standing:
             return
         if alive:
@@ -212,21 +225,30 @@ class Book:
         _place(self._alive, order.account, order, alive)
         _place(self._alive_in, (order.account, order.symbol), order, alive)
         _place(self.working, order.symbol, order, standing[1])
-        if standing[2]:
-            self.timed[order.id] = order
-        else:
-            self.timed.pop(order.id, None)
+        _put(self.held_up, order, alive and order.due_wall is not None)
+        _put(self.extended, order, alive and order.extended_hours and not order.is_pending)
+        if order.id in self._dues:
+            self.due.remove(self._dues.pop(order.id))
+        if alive and order.due:
+            self._dues[order.id] = order.due, order.seq, order
+            self.due.add(self._dues[order.id])
 
-    def _reserve(self, order: Order) -> None:
-        """Keep the sum of what orders reserve, so that nobody has to add up ten thousand of them."""
-        before, now = self._reserves.get(order.id, ZERO), order.reserved
-        if now == before:
-            return
-        self.reserved[order.account] = self.reserved.get(order.account, ZERO) + now - before
-        if now:
-            self._reserves[order.id] = now
-        else:
-            del self._reserves[order.id]
+    def held(self, account: str, symbol: str, side: str) -> Decimal:
+        """Shares of a position that an account's closing orders of this side hold."""
+        return self._held.get((account, symbol, side), ZERO)
+
+    def held_by_others(self, order: Order) -> Decimal:
+        """`held`, without what this order itself held when it was indexed."""
+        return self.held(order.account, order.symbol, order.side) - self._holds.get(order.id, ZERO)
+
+    @property
+    def timed(self) -> bool:
+        """Whether the clock alone may move any order."""
+        return bool(self.due or self.held_up or self.extended)
+
+    def due_until(self, at: datetime) -> list[Order]:
+        """Pending orders to be decided by now, the earliest first."""
+        return [order for due, _, order in self.due.irange_key(max_key=(at, sys.maxsize))]
 
     def alive(self, account: str, symbol: str | None = None) -> Iterator[Order]:
         """An account's orders that have not ended, oldest first; of one symbol, or of all."""
@@ -255,6 +277,25 @@ class Book:
 
 
 _Key = TypeVar("_Key")
+
+
+def _put(index: dict[str, Order], order: Order, here: bool) -> None:
+    if here:
+        index[order.id] = order
+    else:
+        index.pop(order.id, None)
+
+
+def _sum_up(sums: dict[_Key, Decimal], parts: dict[str, Decimal], key: _Key, order_id: str, now: Decimal) -> None:
+    """Keep a sum over orders, so that nobody has to add up ten thousand of them."""
+    before = parts.get(order_id, ZERO)
+    if now == before:
+        return
+    sums[key] = sums.get(key, ZERO) + now - before
+    if now:
+        parts[order_id] = now
+    else:
+        del parts[order_id]
 
 
 def _place(index: dict[_Key, dict[str, Order]], key: _Key, order: Order, here: bool) -> None:

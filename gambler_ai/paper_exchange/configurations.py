@@ -28,6 +28,7 @@ def patched(now: dict[str, Any], wanted: dict[str, Any]) -> dict[str, Any]:
             sound = value in _WORDS[name]
         elif name == "max_options_trading_level":
             sound = value in (0, 1, 2, 3) and not isinstance(value, bool)
+            value = int(value) if sound else value
         else:
             sound = isinstance(value, bool)
         if not sound:

@@ -194,7 +194,7 @@ class Exchange:
         self._commit_if_needed()
 
     def _settle_wall(self) -> None:
-        if self.venue.book.timed:
+        if self.venue.book.held_up:
             self.venue.settle_wall()
 
     def set_quote(self, quote: Quote) -> None:

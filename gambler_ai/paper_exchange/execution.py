@@ -2,7 +2,7 @@
 
 from decimal import Decimal
 
-from gambler_ai.paper_exchange import groups, matching, replacing
+from gambler_ai.paper_exchange import groups, holding, matching, replacing
 from gambler_ai.paper_exchange.book import ZERO, Execution, Order
 from gambler_ai.paper_exchange.floor import Floor
 from gambler_ai.paper_exchange.market import Quote
@@ -36,7 +36,7 @@ def _trade(venue: Floor, order: Order, price: Decimal) -> None:
     if order.target is None:
         order.target = matching.shares_for(order.notional or ZERO, price)
         if order.reserve_price is None:
-            order.target = min(order.target, abs(venue.accounts[order.account].qty(order.symbol)))
+            order.target = order.held_qty = min(order.target, holding.free(venue, order))
         if order.target <= 0:
             venue.end(order, "canceled")
             return
@@ -91,3 +91,4 @@ def fill(venue: Floor, order: Order, qty: Decimal, price: Decimal) -> None:
     venue.tell_order(order, "fill" if done else "partial_fill", execution)
     replacing.ended(venue, order, qty)
     groups.filled(venue, order)
+    holding.fit(venue, account, order.symbol)

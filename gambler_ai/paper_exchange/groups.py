@@ -1,6 +1,6 @@
 """Brackets, one-cancels-other and one-triggers-other: how the orders of a group act on each other (reference 5.3)."""
 
-from gambler_ai.paper_exchange import matching, replacing
+from gambler_ai.paper_exchange import holding, matching, replacing
 from gambler_ai.paper_exchange.book import ZERO, Order
 from gambler_ai.paper_exchange.floor import Floor
 
@@ -18,9 +18,7 @@ def filled(venue: Floor, order: Order) -> None:
         if not done:
             sibling.qty = sibling.target = order.remaining
             venue.changed(sibling)
-        elif not sibling.active:
-            continue
-        elif venue.switches.both_exits_fill and not sibling.triggered:
+        elif venue.switches.both_exits_fill and sibling.active and not sibling.triggered:
             sibling.held_qty, sibling.triggered = sibling.qty or ZERO, True
             quote = venue.quote(sibling.symbol)
             price = matching.market_price(sibling, quote) if quote else order.filled_cost / order.filled_qty
@@ -30,18 +28,19 @@ def filled(venue: Floor, order: Order) -> None:
 
 
 def _wake(venue: Floor, entry: Order) -> None:
-    """The stop of a bracket stays held and is watched; every other leg becomes a working order."""
-    working = []
-    for leg in venue.book.members(entry):
+    """The stop of a bracket stays held and is watched; the other leg works, on shares that nobody else holds."""
+    legs = venue.book.members(entry)
+    for leg in legs:
         leg.active = True
-        if leg.role == "take_profit" or leg.order_class == "oto":
-            leg.status, leg.held_qty = "new", leg.qty or ZERO
-            working.append(leg)
         venue.changed(leg)
-    for leg in working:
-        venue.tell_order(leg, "new")
-    for leg in working:
-        venue.attempt(leg)
+    for leg in legs:
+        if leg.is_alive and (leg.role == "take_profit" or leg.order_class == "oto"):
+            leg.status = "new"
+            holding.take(venue, leg)
+            if leg.is_alive:
+                venue.changed(leg)
+                venue.tell_order(leg, "new")
+                venue.attempt(leg)
 
 
 def stop_fires(venue: Floor, order: Order) -> Order:
@@ -58,8 +57,10 @@ def stop_fires(venue: Floor, order: Order) -> Order:
         return order
     if venue.switches.stop_fires_as_new_order:
         return replacing.fired(venue, order)
-    order.status, order.held_qty = "new", order.qty or ZERO
-    venue.changed(order)
+    order.status = "new"
+    holding.take(venue, order)
+    if order.is_alive:
+        venue.changed(order)
     return order
 
 

@@ -19,8 +19,7 @@ _SMALLEST_COST = Decimal(1)
 
 def orders(venue: Floor, account: Account, ticket: Ticket, source: str | None, gtc_life: timedelta) -> list[Order]:
     """The orders one request makes: one, or the members of a group with its head first. Refused as Alpaca would."""
-    if account.trading_blocked or account.account_blocked or account.configurations["suspend_trade"]:
-        raise forbidden("account is not authorized to trade")
+    refuse_barred(account)
     symbol = _tradable(venue, account, ticket)
     if ticket.client_order_id and (account.id, ticket.client_order_id) in venue.book.by_client_id:
         raise Refused(422, 40010001, "client_order_id must be unique")
@@ -42,6 +41,14 @@ def orders(venue: Floor, account: Account, ticket: Ticket, source: str | None, g
         quote = venue.quote(symbol)
         matching.follow(head, quote.last if quote else guess)
     return [head, *_legs(venue, head, ticket)]
+
+
+def refuse_barred(account: Account, opening: bool = False) -> None:
+    """Refused while the account may not trade, or `opening` while it may only close."""
+    if account.trading_blocked or account.configurations["suspend_trade"]:
+        raise forbidden("account is not authorized to trade")
+    if opening and account.liquidation_only:
+        raise forbidden("account is restricted to liquidation only")
 
 
 def _tradable(venue: Floor, account: Account, ticket: Ticket) -> str:
@@ -91,8 +98,7 @@ def refuse_poor(venue: Floor, account: Account, cost: Decimal, freed: Decimal = 
 def _bearable(
     venue: Floor, account: Account, ticket: Ticket, symbol: str, guess: Decimal, estimate: Decimal
 ) -> Decimal:
-    if account.liquidation_only:
-        raise forbidden("account is restricted to liquidation only")
+    refuse_barred(account, opening=True)
     if ticket.side == "sell":
         if account.configurations["no_shorting"] or account.margin == 1:
             raise forbidden("account is not allowed to short")

@@ -9,7 +9,7 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
-from gambler_ai.paper_exchange import intake, wire
+from gambler_ai.paper_exchange import holding, intake, wire
 from gambler_ai.paper_exchange.account import Account
 from gambler_ai.paper_exchange.book import ZERO, Order
 from gambler_ai.paper_exchange.floor import Floor
@@ -37,7 +37,8 @@ class Change:
 
 
 def change_order(venue: Floor, account: Account, old: Order, fields: dict[str, Any]) -> dict[str, Any]:
-    """Replace `old`; the answer is the new order. Refused as Alpaca would."""
+    """Replace `old`; the answer is the new order. Refused as Alpaca would, and as a new order of this account."""
+    intake.refuse_barred(account, opening=old.reserve_price is not None)
     _check_state(old)
     change = _read(fields, old)
     _check_change(venue, old, change)
@@ -92,8 +93,9 @@ def fired(venue: Floor, stop: Order) -> Order:
     """An elected stop leg as an order of its own: market, or limit for a stop-limit leg."""
     new = _successor(venue, stop, Change(None, None, None, None, None, None))
     new.type = "market" if stop.type == "stop" else "limit"
-    new.status, new.stop_price, new.held_qty = "pending_new", None, stop.qty or ZERO
+    new.status, new.stop_price = "pending_new", None
     venue.book.add(new)
+    holding.take(venue, new)
     venue.changed(new)
     _complete(venue, stop, new)
     return new
@@ -110,6 +112,10 @@ def _complete(venue: Floor, old: Order, new: Order) -> None:
     old.replaced_by = new.id
     venue.end(old, "replaced", alone=True)
     new.active, new.covered = True, ZERO
+    if new.held_qty:
+        holding.take(venue, new)
+    if not new.is_alive:
+        return
     if new.role == "entry":
         entries = [one for one in venue.book.groups[new.group or ""] if one.role == "entry"]
         entered = sum((one.filled_qty for one in entries), ZERO)
@@ -222,8 +228,9 @@ def _admit(venue: Floor, account: Account, old: Order, new: Order) -> None:
         working = [order for order in venue.book.alive(account.id, symbol) if order is not old or keep_old]
         admit(ticket, account.qty(symbol), working, qty, venue.switches.wash_trade_status)
     if old.reserve_price is None:
-        new.held_qty = qty if old.held_qty else ZERO
-        new.covered = min(old.held, new.held_qty)
+        new.held_qty = new.covered = min(old.held, qty)
+        if not old.group:
+            new.held_qty = qty if old.held_qty else ZERO
         return
     guess = new.limit_price or new.stop_price or old.reserve_price
     new.reserve_price = intake.reserve_price(venue, new.side, new.type, symbol, guess)

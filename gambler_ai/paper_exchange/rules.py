@@ -6,10 +6,8 @@ from typing import NamedTuple
 
 from gambler_ai.paper_exchange.book import ZERO, Order
 from gambler_ai.paper_exchange.market import CENT
-from gambler_ai.paper_exchange.refusal import Refused, forbidden, read_body, unprocessable
+from gambler_ai.paper_exchange.refusal import Refused, forbidden, unprocessable
 from gambler_ai.paper_exchange.tickets import Ticket
-
-__all__ = ["Admission", "Refused", "admit", "check_legs", "forbidden", "read_body", "refuse_reserved"]
 
 
 class Admission(NamedTuple):
@@ -40,7 +38,7 @@ def admit(
         if other.side != ticket.side:
             _refuse_wash_trade(ticket, other, wash_trade_status)
     if closing:
-        refuse_reserved(ticket.symbol, abs(position), [o for o in working if o.side == ticket.side], estimate)
+        _refuse_reserved(ticket.symbol, abs(position), [o for o in working if o.side == ticket.side], estimate)
         return Admission(intent, closing)
     opposite_opening = any(o.side != ticket.side and o.position_intent.endswith("open") for o in working)
     if ticket.side == "sell":
@@ -58,7 +56,7 @@ def _refuse_wash_trade(ticket: Ticket, other: Order, status: int) -> None:
 
     Groups and trailing stops are exempt.
     """
-    if ticket.order_class or other.order_class or "trailing_stop" in (ticket.type, other.type):
+    if ticket.order_class or other.group or "trailing_stop" in (ticket.type, other.type):
         return
     limits = ("limit", "stop_limit")
     if ticket.type in limits and other.type in limits and ticket.limit_price and other.limit_price:
@@ -77,10 +75,10 @@ def _refuse_wash_trade(ticket: Ticket, other: Order, status: int) -> None:
     )
 
 
-def refuse_reserved(symbol: str, existing: Decimal, same_side: list[Order], estimate: Decimal) -> None:
+def _refuse_reserved(symbol: str, existing: Decimal, same_side: list[Order], estimate: Decimal) -> None:
     """Refused unless `estimate` shares of a position are free of the closing orders `same_side`."""
     held = sum((order.held for order in same_side), ZERO)
-    available = max(ZERO, existing - held)
+    available = existing - held
     if estimate > available:
         free = f"{available.normalize():f}"
         raise forbidden(

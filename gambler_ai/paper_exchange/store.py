@@ -178,7 +178,7 @@ def _same(value: Any) -> Any:
 
 
 def _positions(raw: dict[str, dict[str, str]]) -> dict[str, Position]:
-    return {symbol: Position(Decimal(held["qty"]), Decimal(held["cost"])) for symbol, held in raw.items()}
+    return {symbol: Position(**{name: Decimal(text) for name, text in held.items()}) for symbol, held in raw.items()}
 
 
 def _readers(cls: Any) -> tuple[tuple[str, Callable[[Any], Any]], ...]:

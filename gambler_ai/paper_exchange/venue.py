@@ -53,6 +53,7 @@ class Venue:
         self.partial_fill_rate = partial_fill_rate
         self.session: Session | None = sessions.running(now)
         self.book = RestingBook()
+        self._border: datetime | None = None
         self.accounts: dict[str, Account] = {}
         self.lab_quotes: dict[str, Quote] = {}
         self.point: Quote | None = None
@@ -86,7 +87,7 @@ class Venue:
 
     def held(self, account: Account, symbol: str) -> Decimal:
         """Shares of a position that working orders hold."""
-        return sum((order.held for order in self.book.alive(account.id, symbol)), ZERO)
+        return self.book.held(account.id, symbol, "sell" if account.qty(symbol) > 0 else "buy")
 
     def stamp(self) -> datetime:
         """The present moment, made unique: two events never share a time, so that paging by time is exact."""
@@ -174,7 +175,7 @@ class Venue:
         """An order ends unfilled: canceled, expired, rejected or replaced; its group with it, unless `alone`."""
         if not order.is_alive:
             return
-        told = order.status != "held" or status == "replaced" or self.switches.emit_held_cancel
+        told = order.status != "held" or status in ("replaced", "rejected") or self.switches.emit_held_cancel
         order.status, order.due, order.due_wall = status, None, None
         setattr(order, _ENDED_AT[status], self.changed(order))
         if told:
@@ -212,29 +213,31 @@ class Venue:
 
     def next_due(self) -> datetime | None:
         """When the clock alone moves an order next: a pending cancel or replace, or the edge of extended hours."""
-        timed = self.book.timed.values()
-        dues = [order.due for order in timed if order.due]
-        if any(order.extended_hours and not order.due for order in timed):
-            dues.append(hours.next_border(self.sessions, self.now))
+        dues = [self.book.due[0][0]] if self.book.due else []
+        if self.book.extended:
+            if self._border is None or self._border <= self.now:
+                self._border = hours.next_border(self.sessions, self.now)
+            dues.append(self._border)
         return min(dues, default=None)
 
     def settle_due(self) -> None:
         """Decide what is due now."""
-        timed = sorted(self.book.timed.values(), key=lambda order: (order.due or self.now, order.seq))
-        for order in timed:
-            if not order.is_alive:
+        for order in self.book.due_until(self.now):
+            if order.is_alive and order.due and order.due <= self.now:
+                self._decide(order)
+        if self._border is None or self.now < self._border:
+            return
+        for order in sorted(self.book.extended.values(), key=lambda order: order.seq):
+            if not order.is_alive or order.is_pending:
                 continue
-            if order.is_pending:
-                if order.due and order.due <= self.now:
-                    self._decide(order)
-            elif order.status == "accepted" and self.day_of(order) is not None:
+            if order.status == "accepted" and self.day_of(order) is not None:
                 self.start(order)
             elif order.expires_at <= self.now:
-                self.end(order, self.switches.day_end_status)
+                self._expire(order)
 
     def settle_wall(self) -> None:
         """Decide what is due by the wall's clock: what the lab has held up for some seconds."""
-        for order in list(self.book.timed.values()):
+        for order in list(self.book.held_up.values()):
             if order.due_wall and order.is_alive and order.due_wall <= self.wall():
                 self._decide(order)
 
@@ -246,7 +249,7 @@ class Venue:
         if outcome == "rejected":
             self.resume(order)
             self.tell_order(order, "order_cancel_rejected")
-        elif outcome == "filled" and quote is not None and order.remaining:
+        elif outcome == "filled" and quote is not None and order.active and order.remaining:
             self.fill(order, order.remaining, order.limit_price or matching.market_price(order, quote))
         else:
             self.end(order, "canceled")
@@ -274,6 +277,8 @@ class Venue:
             if not account.closed:
                 sums = self.balances(account)
                 account.last_equity, account.last_maintenance = sums.equity, sums.maintenance_margin
+                for symbol, held in account.positions.items():
+                    held.carry_over(self.mark(symbol))
                 self.changes.accounts[account.id] = account
 
     def _expire(self, order: Order) -> None:

@@ -13,7 +13,7 @@ from pydantic_core import to_json
 from gambler_ai.paper_exchange.account import Account, Balances, Position
 from gambler_ai.paper_exchange.assets import Asset, asset
 from gambler_ai.paper_exchange.audience import Status
-from gambler_ai.paper_exchange.book import ZERO, Activity, Execution, Order
+from gambler_ai.paper_exchange.book import Activity, Execution, Order
 from gambler_ai.paper_exchange.calendar import NEW_YORK, Session, Sessions, new_york_day
 from gambler_ai.paper_exchange.market import Bar, Quote
 from gambler_ai.paper_exchange.switches import Switches
@@ -124,7 +124,7 @@ def position(symbol: str, held: Position, price: Decimal, before: Decimal, held_
     known = asset(symbol)
     value = held.qty * price
     profit = value - held.cost
-    ratio = (profit / abs(held.cost)).quantize(_TEN) if held.cost else ZERO
+    today = value - held.day_cost
     return {
         "asset_id": known.id,
         "symbol": symbol,
@@ -132,19 +132,23 @@ def position(symbol: str, held: Position, price: Decimal, before: Decimal, held_
         "asset_class": "us_equity",
         "asset_marginable": True,
         "qty": number(held.qty),
-        "qty_available": number(max(ZERO, abs(held.qty) - held_for_orders)),
+        "qty_available": number(abs(held.qty) - held_for_orders),
         "side": "long" if held.qty > 0 else "short",
         "avg_entry_price": number(held.average.quantize(_NINE)),
         "cost_basis": number(held.cost),
         "market_value": number(value),
         "unrealized_pl": number(profit),
-        "unrealized_plpc": number(ratio),
-        "unrealized_intraday_pl": number(profit),
-        "unrealized_intraday_plpc": number(ratio),
+        "unrealized_plpc": _ratio(profit, held.cost),
+        "unrealized_intraday_pl": number(today),
+        "unrealized_intraday_plpc": _ratio(today, held.day_cost),
         "current_price": number(price),
         "lastday_price": number(before),
-        "change_today": number(((price - before) / before).quantize(_TEN)) if before else "0",
+        "change_today": _ratio(price - before, before),
     }
+
+
+def _ratio(part: Decimal, whole: Decimal) -> str:
+    return number((part / abs(whole)).quantize(_TEN)) if whole else "0"
 
 
 def account(account: Account, sums: Balances, balance_day: str, legacy: bool = False) -> dict[str, Any]:
@@ -179,7 +183,7 @@ def account(account: Account, sums: Balances, balance_day: str, legacy: bool = F
         "intraday_adjustments": "0",
         "trading_blocked": account.trading_blocked,
         "transfers_blocked": False,
-        "account_blocked": account.account_blocked,
+        "account_blocked": False,
         "trade_suspended_by_user": account.configurations["suspend_trade"],
         "balance_asof": balance_day,
         "created_at": stamp(account.created_at),

@@ -16,7 +16,7 @@ import pytest
 from gambler_ai.paper_exchange.exchange import Exchange
 from gambler_ai.paper_exchange.markets import open_market
 
-from .rig import FRIDAY_OPEN, TOKEN, Desk, Server, Wall, write_tape
+from .rig import FRIDAY_OPEN, TOKEN, Desk, Server, Wall, write_moving_tape, write_tape
 
 
 @pytest.fixture
@@ -24,8 +24,10 @@ def open_desk(tmp_path: Path) -> Iterator[Callable[..., Desk]]:
     """Open an exchange on the quiet tape, by default at Friday's opening and without partial fills."""
     opened: list[Exchange] = []
 
-    def open_one(start: datetime = FRIDAY_OPEN, state: Any = ":memory:", rate: str = "0", seed: int = 1) -> Desk:
-        market = open_market(write_tape(tmp_path / "tape"))
+    def open_one(
+        start: datetime = FRIDAY_OPEN, state: Any = ":memory:", rate: str = "0", seed: int = 1, moving: bool = False
+    ) -> Desk:
+        market = open_market(write_moving_tape(tmp_path / "moving") if moving else write_tape(tmp_path / "tape"))
         wall = Wall()
         exchange = Exchange.open(state, market, start, wall, seed, Decimal(rate))
         opened.append(exchange)
@@ -39,6 +41,12 @@ def open_desk(tmp_path: Path) -> Iterator[Callable[..., Desk]]:
 @pytest.fixture
 def desk(open_desk: Callable[..., Desk]) -> Desk:
     return open_desk()
+
+
+@pytest.fixture
+def moving(open_desk: Callable[..., Desk]) -> Desk:
+    """At Friday's opening, on the tape whose prices move."""
+    return open_desk(moving=True)
 
 
 @pytest.fixture

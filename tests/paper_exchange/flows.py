@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import Any
 
 from gambler_ai.paper_exchange import actions
-from gambler_ai.paper_exchange.book import ALIVE, Order
+from gambler_ai.paper_exchange.book import ALIVE, Execution, Order
 
 from .rig import Desk
 
@@ -40,7 +40,9 @@ class Flow:
         account = desk.exchange.account_of(desk.key, desk.secret)
         assert account is not None
         self.account = desk.exchange.venue.accounts[account]
-        desk.exchange.venue.switches.set(SWITCHES[seed % len(SWITCHES)])
+        switches = SWITCHES[seed % len(SWITCHES)]
+        desk.exchange.venue.switches.set(switches)
+        self.oversells = bool(switches.keys() & {"both_exits_fill", "replace_original_qty"})
         desk.listen()
 
     def step(self) -> None:
@@ -113,10 +115,18 @@ class Flow:
             order |= {**plain, **kinds, **exits, "order_class": group, "time_in_force": draw.choice(("day", "gtc"))}
         elif order["type"] == "limit" and draw.random() < 0.3:
             order |= {"extended_hours": True, "time_in_force": draw.choice(("day", "gtc"))}
+        power = Decimal(self.desk.get("/v2/account")["buying_power"])
         status, answer = self.desk.send(**order)
         assert status in (200, 403, 422), answer
         if status == 200:
+            self._check_power(answer, power)
             self.ids += [answer["id"], *(leg["id"] for leg in answer["legs"] or ())]
+
+    def _check_power(self, order: dict[str, Any], power: Decimal) -> None:
+        """What an accepted order may cost was there when it came; a market order pays no less than a cent a share."""
+        if order["position_intent"].endswith("open") and order["qty"]:
+            least = Decimal(order["limit_price"] or order["stop_price"] or "0.01")
+            assert power >= least * Decimal(order["qty"]), "more than the buying power was ordered"
 
     def _some_id(self) -> str:
         return self.draw.choice(self.ids[-12:] if self.draw.random() < 0.8 else self.ids)
@@ -168,12 +178,25 @@ class Flow:
             self._check_order(order)
         reserved = sum((order.reserved for order in book.alive(self.account.id)), Decimal(0))
         assert book.reserved.get(self.account.id, 0) == reserved, "the kept sum is what the orders reserve"
-        for position in self.desk.get("/v2/positions"):
-            assert 0 <= Decimal(position["qty_available"]) <= abs(Decimal(position["qty"]))
+        self._check_held()
         account = self.desk.get("/v2/account")
         value = sum((Decimal(p["market_value"]) for p in self.desk.get("/v2/positions")), Decimal(0))
         assert Decimal(account["equity"]) == self.cash + value
-        assert Decimal(account["buying_power"]) >= 0
+
+    def _check_held(self) -> None:
+        """Orders that close hold no more shares than there are, and what they leave is what the position shows."""
+        for symbol in ("AAA", "BBB"):
+            closing = "sell" if self.position[symbol] > 0 else "buy"
+            held = {"buy": Decimal(0), "sell": Decimal(0)}
+            for order in self.desk.exchange.venue.book.alive(self.account.id, symbol):
+                held[order.side] += order.held
+            assert held.pop(closing) <= abs(self.position[symbol]), "more shares are held than there are"
+            assert set(held.values()) == {0}, "shares are held that nobody has"
+        for position in self.desk.get("/v2/positions"):
+            held_now = sum(
+                order.held for order in self.desk.exchange.venue.book.alive(self.account.id, position["symbol"])
+            )
+            assert Decimal(position["qty_available"]) == abs(Decimal(position["qty"])) - held_now
 
     def _check_fills(self) -> None:
         fills = self.desk.exchange.venue.book.executions.get(self.account.id, [])
@@ -185,8 +208,15 @@ class Flow:
             self.filled[fill.order_id] += fill.qty
             assert fill.cum_qty == self.filled[fill.order_id], "filled_qty only grows"
             assert fill.id not in self.executions, "an execution id is used once"
+            self._check_closing(fill, self.position[fill.symbol] - sign * fill.qty)
             self.executions.add(fill.id)
         self.booked = len(fills)
+
+    def _check_closing(self, fill: Execution, before: Decimal) -> None:
+        """What closes a position never opens the opposite one, unless a switch says so."""
+        intent = self.desk.exchange.venue.book.by_id[fill.order_id].position_intent
+        if intent.endswith("close") and not self.oversells:
+            assert abs(before) >= fill.qty, "a closing order sold or bought more than there was"
 
     def _check_activities(self) -> None:
         entries = self.desk.exchange.venue.book.activities[self.account.id]
@@ -214,8 +244,6 @@ class Flow:
     def _check_order(self, order: Order) -> None:
         assert order.status in ALIVE
         assert order.filled_qty == self.filled[order.id]
-        assert order.held >= 0
-        assert order.reserved >= 0
         if order.qty is not None:
             assert order.filled_qty < order.qty, "what is filled has ended"
 

@@ -35,6 +35,35 @@ def write_tape(directory: Path, first: datetime = FRIDAY_OPEN, minutes: int = 60
     return f"tape:{directory}"
 
 
+MOVING = {
+    "AAA": """
+        20T14:29:00Z,99,130,60,100,400,99.99,100.01,100,100
+        20T14:30:00Z,100,104,96,102,402,101.98,102.02,100,100
+        20T14:31:00Z,102,103,101,101.5,800,101.48,101.52,100,100
+        20T14:32:00Z,101.5,108,101,107,400,106.95,107.05,100,100
+        20T20:59:00Z,110,112,109,111,400,110.99,111.01,100,100
+        20T21:00:00Z,111,140,50,120,400,118,121,100,100
+        23T14:30:00Z,115,118,114,117,400,116.99,117.01,100,100
+        23T14:31:00Z,117,117.5,115,116,400,115.99,116.01,100,100
+    """,
+    "BBB": """
+        20T14:29:00Z,40,40,40,40,400,39.98,40.02,100,100
+        20T14:30:00Z,40,40,40,40,400,39.98,40.02,100,100
+        20T20:59:00Z,38,38,38,38,400,37.98,38.02,100,100
+        23T14:30:00Z,39,39,39,39,400,38.98,39.02,100,100
+    """,
+}
+
+
+def write_moving_tape(directory: Path) -> str:
+    """A Friday and a Monday of few bars; AAA goes from 100 to 111 and over the weekend to 117, BBB is below 50."""
+    directory.mkdir(exist_ok=True)
+    for symbol, rows in MOVING.items():
+        lines = [f"2026-11-{row.strip()}" for row in rows.strip().splitlines()]
+        (directory / f"{symbol}.csv").write_text("\n".join([HEADER, *lines]) + "\n")
+    return f"tape:{directory}"
+
+
 @dataclass
 class Wall:
     """A wall clock that a test moves."""

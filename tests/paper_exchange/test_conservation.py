@@ -5,6 +5,7 @@ Sixty flows of 300 steps by default; GAMBLER_TEST_FLOWS=500 runs five hundred, i
 
 import os
 from collections.abc import Callable
+from decimal import Decimal
 
 import pytest
 
@@ -39,3 +40,24 @@ def test_a_wrong_book_is_noticed(open_desk: OpenDesk) -> None:
     flow.account.cash += 1
     with pytest.raises(AssertionError, match="cash"):
         flow.check()
+
+
+def test_shares_held_twice_are_noticed(open_desk: OpenDesk) -> None:
+    flow = Flow(open_desk(), 0)
+    flow.desk.order()
+    for side, price in (("sell", "110"), ("buy", "90")):
+        order = flow.desk.order(side=side, type="limit", limit_price=price, time_in_force="gtc")
+        flow.check()
+        book = flow.desk.exchange.venue.book
+        book.by_id[order].held_qty += 1
+        with pytest.raises(AssertionError, match="shares"):
+            flow.check()
+        book.by_id[order].held_qty -= 1
+
+
+def test_an_order_beyond_the_buying_power_is_noticed(open_desk: OpenDesk) -> None:
+    flow = Flow(open_desk(), 0)
+    _, answer = flow.desk.send(type="limit", limit_price="90")
+    flow._check_power(answer, Decimal(900))
+    with pytest.raises(AssertionError, match="buying power"):
+        flow._check_power(answer, Decimal(899))

@@ -1,9 +1,12 @@
 """What happens to an order, in process."""
 
+from collections.abc import Callable
 from datetime import timedelta
 from decimal import Decimal
 
 import pytest
+
+from gambler_ai.paper_exchange import actions
 
 from .rig import FRIDAY_OPEN, Desk
 
@@ -217,3 +220,52 @@ def test_keys_open_accounts_of_their_own_and_secrets_are_fixed(desk: Desk) -> No
     assert desk.exchange.request("GET", "/v2/account", {}, None, "", "").status == 401
     order = desk.order()
     assert other.call("GET", f"/v2/orders/{order}")[0] == 404
+
+
+def test_the_name_of_a_simple_order_changes_no_rule(desk: Desk) -> None:
+    """3.1 and 4.3: `simple` is another word for a plain order, which is not exempt from wash trade protection."""
+    desk.exchange.venue.switches.set({"plain_order_class": "simple"})
+    desk.order()
+    assert desk.get(f"/v2/orders/{desk.order(type='limit', limit_price='95')}")["order_class"] == "simple"
+    assert desk.refused(side="sell", type="stop", stop_price="90") == (403, 40310000)
+
+
+def test_a_gtc_order_of_the_evening_ends_as_every_gtc_order(open_desk: Callable[..., Desk]) -> None:
+    """5.2 row 16: after ninety days by pending_cancel and canceled."""
+    desk = open_desk(start=FRIDAY_OPEN + timedelta(hours=7, minutes=30))
+    desk.price("99.99", "100.01")
+    desk.listen()
+    desk.order(type="limit", limit_price="1", time_in_force="gtc", extended_hours=True)
+    desk.pass_time(days=93)
+    assert desk.events() == ["new", "pending_cancel", "canceled"]
+
+
+@pytest.mark.parametrize("bar", ["trading_blocked", "suspend_trade", "liquidation_only"])
+def test_who_may_not_order_may_not_enlarge_an_order(desk: Desk, bar: str) -> None:
+    """Section 7: account blocked, suspended, liquidation only; a replacement is a new order."""
+    opening = desk.order(type="limit", limit_price="90")
+    desk.order()
+    closing = desk.order(side="sell", type="limit", limit_price="120")
+    account = desk.exchange.keyring.account(desk.key, desk.secret)
+    assert account is not None
+    if bar == "suspend_trade":
+        account.configurations["suspend_trade"] = True
+    else:
+        setattr(account, bar, True)
+    assert desk.call("PATCH", f"/v2/orders/{opening}", {"qty": "100"})[0] == 403
+    status, _ = desk.call("PATCH", f"/v2/orders/{closing}", {"limit_price": "121"})
+    assert status == (200 if bar == "liquidation_only" else 403), "an exit may be moved by who may only close"
+
+
+def test_a_level_of_options_trading_may_be_written_with_a_point(desk: Desk) -> None:
+    status, found = desk.call("PATCH", "/v2/account/configurations", '{"max_options_trading_level": 1.0}')
+    assert (status, found["max_options_trading_level"]) == (200, 1)
+    assert desk.get("/v2/account/configurations") == found
+
+
+def test_a_split_that_leaves_nothing_leaves_no_position(desk: Desk) -> None:
+    desk.order(qty="1")
+    desk.order(side="sell", qty="0.999999999")
+    actions.split(desk.exchange.venue, "AAA", Decimal("0.1"))
+    desk.exchange.commit()
+    assert desk.get("/v2/positions") == []

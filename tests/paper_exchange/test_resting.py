@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from decimal import Decimal
+from typing import NoReturn
 
 import pytest
 
@@ -81,3 +82,29 @@ def test_a_triggered_stop_rests_at_its_collar(desk: Desk, looked_at: list[str]) 
     assert looked_at == []
     desk.price("112", "112.5", last="90")
     assert desk.status(stop) == "filled"
+
+
+def test_orders_of_extended_hours_are_looked_at_when_these_begin_and_end_only(desk: Desk) -> None:
+    class Unseen(dict[str, Order]):
+        def values(self) -> NoReturn:
+            raise AssertionError("looked at")
+
+    book = desk.exchange.venue.book
+    desk.order(type="limit", limit_price="1", extended_hours=True)
+    book.extended = Unseen(book.extended)
+    desk.pass_time(minutes=30)
+    desk.get("/v2/account")
+    with pytest.raises(AssertionError, match="looked at"):
+        desk.pass_time(hours=12)
+
+
+def test_pending_cancels_are_decided_in_the_order_of_their_time(desk: Desk) -> None:
+    orders = [desk.order(type="limit", limit_price="1") for _ in range(3)]
+    for order, seconds in zip(orders, (90, 30, 60), strict=True):
+        desk.exchange.venue.switches.set({"cancel_seconds": seconds})
+        desk.call("DELETE", f"/v2/orders/{order}")
+    desk.listen()
+    desk.pass_time(seconds=60)
+    assert [frame["order"]["id"] for frame in desk.frames] == [orders[1], orders[2]]
+    desk.pass_time(seconds=30)
+    assert desk.status(orders[0]) == "canceled"
