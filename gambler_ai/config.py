@@ -14,9 +14,11 @@ from gambler_ai.domain.policy import (
     FOREIGN,
     MISMATCH,
     ORPHANS,
+    UNPROTECTED,
     Policy,
     one_of,
     parse_externals,
+    parse_percent,
     parse_tolerance,
 )
 from gambler_ai.errors import UsageError
@@ -51,6 +53,9 @@ _PLAIN = {
     "strict": "GAMBLER_STRICT",
     "fail_fast": "GAMBLER_FAIL_FAST",
     "halt_on_insufficient": "GAMBLER_HALT_ON_INSUFFICIENT",
+    "no_protect": "GAMBLER_NO_PROTECT",
+    "protect_external_pct": "GAMBLER_PROTECT_EXTERNAL_PCT",
+    "unprotected": "GAMBLER_UNPROTECTED",
 }
 
 
@@ -116,6 +121,9 @@ DEFAULTS: dict[str, str] = {
     "strict": "no",
     "fail_fast": "no",
     "halt_on_insufficient": "no",
+    "no_protect": "no",
+    "protect_external_pct": "0",
+    "unprotected": "hold",
 }
 
 
@@ -219,6 +227,9 @@ def _checked(values: Mapping[str, str], problems: list[str]) -> Settings | None:
             strict=take("strict", _yes_or_no),
             fail_fast=take("fail_fast", _yes_or_no),
             halt_on_insufficient=take("halt_on_insufficient", _yes_or_no),
+            no_protect=take("no_protect", _yes_or_no),
+            protect_external_pct=take("protect_external_pct", parse_percent),
+            unprotected=take("unprotected", lambda text: one_of(text, UNPROTECTED)),
         ),
         default_database=not explicit,
     )
@@ -234,7 +245,9 @@ _EXPECTED = {
     "externals": f"one of {', '.join(EXTERNALS)}, or claim=STRATEGY",
     "foreign": f"one of {', '.join(FOREIGN)}",
     "qty_tolerance": "a number of shares from 0 to 0.001",
-} | dict.fromkeys(("strict", "fail_fast", "halt_on_insufficient"), "yes or no")
+    "protect_external_pct": "percent, from 0 (no stop) to below 100",
+    "unprotected": f"one of {', '.join(UNPROTECTED)}",
+} | dict.fromkeys(("strict", "fail_fast", "halt_on_insufficient", "no_protect"), "yes or no")
 _EXPECTED |= dict.fromkeys(
     ("settle_s", "confirm_span_s", "look_every_s", "signal_ttl_s"), "a number of seconds from 0 to 86400"
 )

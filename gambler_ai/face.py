@@ -20,7 +20,18 @@ if TYPE_CHECKING:
 Row = Mapping[str, Any]
 
 COLUMNS = {
-    "positions": ("symbol", "owner", "qty", "entry_price", "status", "opened_at", "exit_price", "exit_reason", "pnl"),
+    "positions": (
+        "symbol",
+        "owner",
+        "qty",
+        "entry_price",
+        "protection",
+        "status",
+        "opened_at",
+        "exit_price",
+        "exit_reason",
+        "pnl",
+    ),
     "orders": (
         "created_at",
         "symbol",
@@ -84,8 +95,16 @@ def cell(value: Any) -> str:
         return ""
     if isinstance(value, list):
         return ",".join(map(str, value))
+    if isinstance(value, dict):
+        return _protection(value)
     text = str(value)
     return text[:19] + "Z" if len(text) == 27 and text.endswith("Z") and text[10] == "T" else text
+
+
+def _protection(row: Row) -> str:
+    """What protects a position, and for how many shares nothing does."""
+    missing = [f"{row['missing']} WITHOUT"] if row["missing"] != "0" else []
+    return ", ".join([*row["has"], *missing]) or ("none wanted" if not row["wanted"] else "")
 
 
 def print_pairs(pairs: Mapping[str, Any]) -> None:

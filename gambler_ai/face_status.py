@@ -83,7 +83,22 @@ def _blocks(
             reason = f"`gambler {command['kind']}` was asked for ({command['reason']}) and is being carried out"
             way_out = "nothing to do while a session runs; without one, ask again"
             blocks.append(_block(command["symbol"] or "*", command["kind"], reason, way_out))
-    return [*blocks, *reader.blocks()]
+    told = reader.blocks()
+    return [*blocks, *told, *_unprotected(reader, {one["symbol"] for one in told if one["kind"] == "unprotected"})]
+
+
+def _unprotected(reader: "Reader", told: set[str]) -> list[dict[str, str]]:
+    """Shares that were meant to have an exit and have none, also when no process is there to say so."""
+    result = []
+    for row in reader.positions():
+        protection = row["protection"]
+        if protection["missing"] == "0" or row["symbol"] in told:
+            continue
+        shares = f"{protection['missing']} of {row['qty'].lstrip('-')} shares of {row['owner']}"
+        reason = f"{shares} have no exit at the broker; wanted: {', '.join(protection['wanted'])}"
+        way_out = "a running session, or `gambler reconcile`, places it; or `gambler flatten`"
+        result.append(_block(row["symbol"], "unprotected", reason, way_out))
+    return result
 
 
 def _block(symbol: str, kind: str, reason: str, way_out: str) -> dict[str, str]:

@@ -10,6 +10,7 @@ ORPHANS = ("close", "halt", "ask")
 MISMATCH = ("halt", "adopt", "stop-all")
 EXTERNALS = ("import", "ignore", "halt")  # or claim=<strategy>
 FOREIGN = ("respect", "cancel", "ignore")
+UNPROTECTED = ("hold", "flatten")
 CLAIM = "claim="
 MOST_TOLERANCE = Decimal("0.001")
 
@@ -20,6 +21,8 @@ class Policy:
 
     `qty_tolerance` in shares: a confirmed difference up to it is booked as an adjustment. `strict` = one mismatch stops
     the account; `fail_fast` = a halt ends the session with 3 at once; `accept_recovered` lifts the R11 halts once.
+    `no_protect` waives protection; `protect_external_pct` above 0 gives shares of no strategy a stop so many percent
+    from their entry price; `unprotected` is what becomes of shares that have no exit for a minute.
     """
 
     orphans: str = "close"
@@ -31,6 +34,9 @@ class Policy:
     fail_fast: bool = False
     accept_recovered: bool = False
     halt_on_insufficient: bool = False
+    no_protect: bool = False
+    protect_external_pct: Decimal = ZERO
+    unprotected: str = "hold"
 
     @property
     def claimant(self) -> str | None:
@@ -49,6 +55,14 @@ def one_of(text: str, choices: tuple[str, ...]) -> str:
     if text not in choices:
         raise ValueError(text)
     return text
+
+
+def parse_percent(text: str) -> Decimal:
+    """From 0 to below 100. Raises ValueError."""
+    percent = amount(text)
+    if not 0 <= percent < 100:
+        raise ValueError(text)
+    return percent
 
 
 def parse_tolerance(text: str) -> Decimal:

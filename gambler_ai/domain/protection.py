@@ -50,6 +50,13 @@ class Exit:
     def decision_key(self, position_id: str) -> str:
         return f"protect:{position_id}:{self.version}:{text(self.qty)}"
 
+    @property
+    def reason(self) -> str:
+        """Why shares that it sells were sold."""
+        if self.role is Role.CLOSE:
+            return "no exit could be placed"
+        return f"stop at {text(self.stop_price)}" if self.stop_price else f"target at {text(self.limit_price or ZERO)}"
+
     def __str__(self) -> str:
         kept = "until cancelled" if self.time_in_force == "gtc" else "for the day"
         if self.order_class:

@@ -9,7 +9,7 @@ from gambler_ai.domain import facts
 from gambler_ai.domain.book import Book
 from gambler_ai.domain.facts import Fact
 from gambler_ai.domain.fills import Fill, covered, inferred_from_snapshot, refined, uncovered_parts
-from gambler_ai.domain.money import ZERO
+from gambler_ai.domain.money import ZERO, text
 from gambler_ai.domain.orders import (
     BrokerOrder,
     Order,
@@ -184,16 +184,20 @@ def adopted(seen: BrokerOrder, account_id: str, at: datetime, parent: Order | No
 
 
 def _inherited(order: Order, parent: Order) -> Order:
-    kind = Role.STOP if order.stop_price is not None else Role.TAKE_PROFIT
-    price = order.stop_price if order.stop_price is not None else order.limit_price
+    """An order of the broker's making: a leg of `parent`, or what replaced it, like the order of an elected stop."""
+    role, reason = parent.role, parent.reason
+    if order.stop_price is not None:
+        role, reason = Role.STOP, f"stop at {text(order.stop_price)}"
+    elif order.limit_price is not None and (parent.role is not Role.ENTRY or order.side is not parent.side):
+        role, reason = Role.TAKE_PROFIT, f"target at {text(order.limit_price or ZERO)}"
     return replace(
         order,
-        role=kind if order.side is not parent.side or parent.role in (Role.STOP, Role.TAKE_PROFIT) else parent.role,
+        role=role,
         owner=parent.owner,
         session_id=parent.session_id,
         position_id=parent.position_id,
         parent_id=parent.client_order_id,
-        reason=f"{'stop' if kind is Role.STOP else 'target'} at {price}",
+        reason=reason,
     )
 
 

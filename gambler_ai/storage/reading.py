@@ -96,11 +96,19 @@ class Reader:
         return at
 
     def positions(self, *, every: bool = False) -> list[Row]:
+        """With what protects each open one: {wanted, covered} as text, see `protection_of`."""
         where = "" if every else " AND status <> 'closed'"
-        return self.query(
+        found = self.query(
             f"SELECT {_POSITIONS} FROM positions WHERE account_id = ?{where} ORDER BY entry_time, position_id",
             self._id(),
         )
+        exits = self.query(
+            "SELECT owner, role, symbol, qty, filled_qty, limit_price, stop_price, position_id, parent_id, "
+            "client_order_id FROM orders WHERE account_id = ? AND role IN ('s', 't') AND status IN ('SENDING', "
+            "'IN_DOUBT', 'WORKING') ORDER BY created_at, client_order_id",
+            self._id(),
+        )
+        return [{**row, "protection": protection_of(row, exits)} for row in found]
 
     def sessions(self) -> list[Row]:
         found = self.query(
@@ -154,6 +162,29 @@ class Reader:
             "SELECT report FROM recovery_reports WHERE account_id = ? ORDER BY seq DESC LIMIT 1", self._id()
         )
         return json.loads(found[0]["report"]) if found else None
+
+
+def protection_of(position: Row, exits: list[Row]) -> Row:
+    """`wanted` says which exits the position was meant to have, `has` which work at the broker, `missing` how many
+    shares have none although one is wanted."""
+    wanted = [f"{name} {position[field]}" for name, field in _LEVELS if position[field] is not None]
+    if position["status"] == "closed":
+        return {"wanted": [], "has": [], "missing": "0"}
+    covered: dict[str, Decimal] = {}
+    has = []
+    for row in exits:
+        key = "position_id" if row["position_id"] else "owner"
+        if row[key] == position[key] and row["symbol"] == position["symbol"]:
+            left = Decimal(row["qty"]) - Decimal(row["filled_qty"])
+            group = row["parent_id"] or row["client_order_id"]
+            covered[group] = max(covered.get(group, Decimal(0)), left)
+            kind = "stop" if row["stop_price"] else "target"
+            has.append(f"{kind} {row['stop_price'] or row['limit_price']} x{left:f}")
+    missing = abs(Decimal(position["qty"])) - sum(covered.values()) if wanted else Decimal(0)
+    return {"wanted": wanted, "has": has, "missing": _plain(max(missing, Decimal(0)))}
+
+
+_LEVELS = (("stop", "stop_loss"), ("target", "take_profit"))
 
 
 @contextlib.contextmanager

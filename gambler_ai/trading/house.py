@@ -49,7 +49,6 @@ class Rules:
     look_every_s: float = 60.0
     signal_ttl_s: float = 120.0
     policy: Policy = field(default_factory=Policy)
-    protection: ProtectionRules = field(default_factory=ProtectionRules)
 
 
 @dataclass
@@ -100,6 +99,11 @@ class House:
 
     def is_set(self) -> bool:
         return self._fenced or self.parts.shutdown.is_set()
+
+    @property
+    def sends_nothing(self) -> bool:
+        """Also no exit of shares that were just bought: another process trades, or the time to stop is over."""
+        return self._fenced or self.parts.shutdown.aborted
 
     def open(self, *, may_bind: bool = True, standby: bool = False) -> OpenBooks:
         """Reach database and broker, take the lease, verify the chain, load the books. Without `may_bind` an account
@@ -186,7 +190,7 @@ class House:
         desk = OrderDesk(books.state, parts.gateway, parts.clock, self, limits, desk_rules, blocks.all)
         reconciler.cancel = desk.cancel
         in_doubt = InDoubt(books.state, desk, parts.gateway, parts.clock, rules.settle_s)
-        protection = Protection(books.state, desk, parts.gateway, parts.clock, rules.protection)
+        protection = Protection(books.state, desk, parts.gateway, parts.clock, ProtectionRules.of(rules.policy))
         recovery = Recovery(
             books.state,
             desk,

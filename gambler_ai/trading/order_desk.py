@@ -51,6 +51,13 @@ class StopFlag(Protocol):
     def is_set(self) -> bool: ...
 
 
+class SendFlag(StopFlag, Protocol):
+    """`is_set` = no new risk leaves any more; what protects shares we have still may, until `sends_nothing`."""
+
+    @property
+    def sends_nothing(self) -> bool: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Blocked:
     """The wish was not sent, and why; nothing was written."""
@@ -76,7 +83,7 @@ class OrderDesk:
         state: StateManager,
         gateway: Gateway,
         clock: Clock,
-        stop: StopFlag,
+        stop: SendFlag,
         limits: Limits,
         rules: DeskRules,
         blocks: Callable[[], dict[str, str]],
@@ -159,7 +166,7 @@ class OrderDesk:
         crashpoint("order.after_intent")
         return order if waits else self._send(order, committed)
 
-    def protect(self, position: Position, wanted: Exit, reason: str) -> Order:
+    def protect(self, position: Position, wanted: Exit) -> Order:
         """An exit for a position, decided by `domain.protection`. Its id follows from position, version and quantity:
         the same decision made again after a crash is the same order."""
         now, key = self._clock.now(), wanted.decision_key(position.position_id)
@@ -188,7 +195,7 @@ class OrderDesk:
             created_at=now,
             updated_at=now,
             decision_key=key,
-            reason=reason,
+            reason=wanted.reason,
             attempts=1,
             position_id=position.position_id,
             order_class=wanted.order_class,
@@ -246,7 +253,7 @@ class OrderDesk:
 
     def _send(self, order: Order, committed: float) -> Order:
         late = self._clock.monotonic() - committed > self._rules.send_deadline_s
-        if late or self._stop.is_set():
+        if late or self._is_stopped_for(order):
             return self._not_sent(order, "the send deadline passed" if late else "the session is stopping")
         crashpoint("order.before_send")
         self.requests += 1
@@ -268,10 +275,13 @@ class OrderDesk:
             return self.found(order, answer.order, "accepted")
         return self._refused(order, answer)
 
+    def _is_stopped_for(self, order: Order) -> bool:
+        return self._stop.sends_nothing if order.position_id is not None else self._stop.is_set()
+
     def _not_sent(self, order: Order, why: str) -> Order:
         """No byte of this attempt left. Earlier attempts may have: then the order stays in doubt. So does an exit,
         which somebody still wants: it is sent again as soon as the broker can be reached."""
-        wanted = order.role is not Role.ENTRY and not self._stop.is_set()
+        wanted = order.role is not Role.ENTRY and not self._is_stopped_for(order)
         to = OrderStatus.IN_DOUBT if wanted or order.attempts > 1 else OrderStatus.WITHDRAWN
         return self._outcome(order, step(order, to, self._clock.now(), error=why))
 

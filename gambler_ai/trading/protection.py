@@ -17,7 +17,9 @@ from gambler_ai.crashpoints import crashpoint
 from gambler_ai.domain import facts
 from gambler_ai.domain.money import text
 from gambler_ai.domain.orders import Order, OrderStatus
-from gambler_ai.domain.protection import Act, Decision, Step, Terms, decide
+from gambler_ai.domain.policy import Policy
+from gambler_ai.domain.positions import Position
+from gambler_ai.domain.protection import Act, Decision, Exit, Step, Terms, decide
 from gambler_ai.domain.reconciliation import Action
 from gambler_ai.domain.sightings import Collision, facts_of_sighting
 from gambler_ai.errors import BrokerRefusesUs, BrokerUnreachable, RateLimited
@@ -45,6 +47,11 @@ class ProtectionRules:
     alarm_s: float = 10.0
     emergency_s: float = 60.0
     emergency: str = "hold"
+
+    @classmethod
+    def of(cls, policy: Policy) -> "ProtectionRules":
+        external = policy.protect_external_pct or None
+        return cls(place=not policy.no_protect, external_pct=external, emergency=policy.unprotected)
 
 
 @dataclass
@@ -75,6 +82,9 @@ class Protection:
     _alarmed: dict[str, str] = field(default_factory=dict)
     _why: dict[str, str] = field(default_factory=dict)
     _asked: dict[str, float] = field(default_factory=dict)
+    _last: dict[str, str] = field(default_factory=dict)
+    _taken_off: dict[str, int] = field(default_factory=dict)
+    _emergencies: set[str] = field(default_factory=set)
     _closing: Set[str | None] = frozenset()
 
     def flatten(self, symbols: Set[str | None]) -> None:
@@ -128,6 +138,21 @@ class Protection:
         self.due = self._next_time()
         return done
 
+    def see_through(self, patience_s: float, is_over: Callable[[], bool]) -> list[Action]:
+        """Pass after pass until nothing is to be done or awaited, or for so many seconds; the rest goes on later."""
+        limit = self.clock.monotonic() + patience_s
+        done = self.run()
+        while self.waits_s < patience_s and self.clock.monotonic() < limit and not is_over():
+            self.clock.sleep(min(max(self.waits_s, 0.01), 0.2))
+            done += self.run()
+        return done
+
+    def waive(self, session_id: str) -> None:
+        """Write down that a person wanted no protection in this session."""
+        if not self.rules.place:
+            payload = {"positions": [p.position_id for p in self.state.book.open_positions()]}
+            self.state.record([facts.note("protection.waived", payload, session_id=session_id)])
+
     def _try(self, step: Step, done: list[Action]) -> bool:
         """Whether the step got somewhere; if not, the symbol waits, each time longer."""
         try:
@@ -138,18 +163,39 @@ class Protection:
         if forward:
             self._waits.pop(step.symbol, None)
         else:
-            seconds = min(self._waits[step.symbol].seconds * 2, LONGEST_WAIT_S) if step.symbol in self._waits else 0.0
-            seconds = seconds or FIRST_WAIT_S
+            before = self._waits.get(step.symbol)
+            seconds = FIRST_WAIT_S if before is None else min(before.seconds * 2, LONGEST_WAIT_S)
+            if step.act is Act.PLACE and step.position is not None:
+                seconds = max(seconds, self._pause_s(step.position.position_id))
             self._waits[step.symbol] = _Wait(self.clock.monotonic() + seconds, seconds, step.act is Act.PLACE)
         return forward
+
+    def _pause_s(self, position_id: str) -> float:
+        """How long to wait before an exit is placed again that others take off as often as we place it."""
+        times = self._taken_off.get(position_id, 0)
+        return min(0.5 * 2.0**times, LONGEST_WAIT_S) if times > 1 else 0.0
+
+    def _place(self, step: Step, position: Position, wanted: Exit) -> bool:
+        name = position.position_id
+        last = self.state.book.order(self._last.get(name, ""))
+        if last is not None:
+            by_others = last.status is OrderStatus.CANCELED and last.cancel_asked_at is None
+            self._taken_off[name] = self._taken_off.get(name, 0) + 1 if by_others else 0
+            del self._last[name]
+            if self._pause_s(name):
+                return False
+        order = self.desk.protect(position, wanted)
+        self._last[name] = order.client_order_id
+        self._why[step.symbol] = order.error or ""
+        return not order.is_terminal
 
     def _act(self, step: Step, done: list[Action]) -> bool:
         crashpoint("protection.before_step")
         if step.act is Act.PLACE and step.position is not None and step.exit is not None:
-            order = self.desk.protect(step.position, step.exit, step.reason)
-            forward = not order.is_terminal
-            self._why[step.symbol] = order.error or ""
-            done.append(self._action("R3", step, "place exit" if forward else "exit refused"))
+            sent = self.desk.requests
+            forward = self._place(step, step.position, step.exit)
+            if self.desk.requests > sent:
+                done.append(self._action("R3", step, "place exit" if forward else "exit refused"))
         elif step.order is None:
             forward = False
         elif step.act is Act.SEND:
@@ -220,6 +266,9 @@ class Protection:
         for name, since in self._since.items():
             if now - since >= self.rules.alarm_s and name not in self._alarmed:
                 self._alarm(name, decision.exposed[name], now - since)
+            if now - since >= self.rules.emergency_s and name not in self._emergencies:
+                self._emergency(name)
+        self._emergencies &= set(self._since)
 
     def _alarm(self, position_id: str, missing: Decimal, seconds: float) -> None:
         position = self.state.book.position(position_id)
@@ -229,6 +278,14 @@ class Protection:
         payload = {"shares": text(missing), "seconds": str(round(seconds)), "why": why}
         log.error("position.unprotected", position=position_id, **payload)
         self.state.record([facts.note("protection.alarm", payload, position_id=position_id, symbol=position.symbol)])
+
+    def _emergency(self, position_id: str) -> None:
+        """What the policy says is tried at once, however often the broker has refused until now."""
+        self._emergencies.add(position_id)
+        self._taken_off.pop(position_id, None)
+        self._last.pop(position_id, None)
+        self._waits.pop(self._alarmed[position_id], None)
+        log.error("position.emergency", position=position_id, policy=self.rules.emergency)
 
     def blocks(self) -> Mapping[str, str]:
         """Symbols in which shares are without an exit for too long."""

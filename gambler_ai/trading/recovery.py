@@ -132,13 +132,7 @@ class Recovery:
         if self.reconciler.dry_run:
             return
         self.protection.stale_before = self.clock.now()
-        limit = self.clock.monotonic() + PROTECTION_PATIENCE_S
-        self.applied += self.protection.run()
-        while (wait := self.protection.waits_s) < PROTECTION_PATIENCE_S and self.clock.monotonic() < limit:
-            if self.stop.is_set():
-                break
-            self._nap(max(wait, 0.01))
-            self.applied += self.protection.run()
+        self.applied += self.protection.see_through(PROTECTION_PATIENCE_S, self.stop.is_set)
         self.protection.stale_before = None
 
     def _prove(self, last: Round) -> Round:

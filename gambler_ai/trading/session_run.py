@@ -1,7 +1,7 @@
 """One run from start to stop: open the books, recover, trade, checkpoint. Every start takes this road."""
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 from gambler_ai.broker.gateway import BrokerAccount, Gateway
 from gambler_ai.crashpoints import crashpoint
@@ -16,7 +16,7 @@ from gambler_ai.trading.house import House, Parts
 from gambler_ai.trading.loop import Loop, LoopRules
 from gambler_ai.trading.messages import Message
 from gambler_ai.trading.opening import HeadFile
-from gambler_ai.trading.recovery import Recovery, amounts_of
+from gambler_ai.trading.recovery import PROTECTION_PATIENCE_S, Recovery, amounts_of
 from gambler_ai.trading.sessions import Choice, Request, choose
 from gambler_ai.trading.shutdown import EXIT_DIRTY, EXIT_DONE, EXIT_NEEDS_A_HUMAN
 from gambler_ai.trading.strategy_host import StrategyHost
@@ -65,6 +65,7 @@ class SessionRun:
         if choice.is_new:
             session = replace(session, initial_capital=account.equity)
             books.state.open_session(session)
+        recovery.protection.waive(session.session_id)
         loop = self._loop(session, choice, recovery, blocks)
         with self.house.steps.step("warm up the strategy"):
             replayed = self._warm_up(loop, choice, recovery)
@@ -181,6 +182,7 @@ class SessionRun:
         try:
             while not parts.inbox.is_empty:
                 loop.step(parts.inbox.take(0.0))
+            self._protect_at_the_end(loop)
             account = loop.reconciler.round().sight.account
             books.state.checkpoint(loop.session.session_id, account)
         except (BrokerUnreachable, RateLimited, BrokerRefusesUs, DatabaseUnavailable) as error:
@@ -199,6 +201,12 @@ class SessionRun:
         log.info("session.stopped", session=loop.session.session_id, **amounts_of(account))
         halted = books.state.stop_file.reason() is not None or books.state.records.active_halts()
         return EXIT_NEEDS_A_HUMAN if halted else EXIT_DONE
+
+    def _protect_at_the_end(self, loop: Loop) -> None:
+        """What was bought last must not stay without its exit; a strategy's exit that still waits is given up."""
+        loop.protection.stale_before = datetime.max.replace(tzinfo=UTC)
+        loop.protection.mark()
+        loop.protection.see_through(PROTECTION_PATIENCE_S, lambda: self.house.sends_nothing)
 
     def _keep_head(self, head: Head) -> None:
         """Outside the database, so that the next start verifies only what came after, and a cut tail shows."""

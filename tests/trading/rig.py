@@ -16,6 +16,7 @@ from gambler_ai.broker.direct import DirectGateway
 from gambler_ai.clock import SimulatedClock
 from gambler_ai.domain.orders import Order, Role, Side, Wish, client_order_id
 from gambler_ai.domain.policy import Policy
+from gambler_ai.domain.positions import Position
 from gambler_ai.domain.sessions import Session, SessionStatus
 from gambler_ai.errors import BrokerUnreachable
 from gambler_ai.paper_exchange.exchange import Exchange
@@ -204,6 +205,17 @@ class Rig:
         order: dict[str, Any] = json.loads(answer.body or "")
         return order
 
+    def cancel_by_hand(self, order: dict[str, Any]) -> None:
+        answer = self.exchange.request("DELETE", f"/v2/orders/{order['id']}", {}, None, *KEYS)
+        assert answer.status == 204, answer.body
+
+    def closed(self) -> list[Position]:
+        """Positions that the books have closed."""
+        with self.parts.database.connect() as connection:
+            names = connection.exec_driver_sql("SELECT position_id FROM positions WHERE status = 'closed'").fetchall()
+        found = [self.state.book.position(name) for (name,) in names]
+        return [position for position in found if position is not None]
+
     def held(self, wish: Wish = BUY) -> Order:
         """Bought, filled and booked."""
         order = self.placed(wish)
@@ -232,6 +244,10 @@ class Rig:
             if order["side"] == "sell"
             and order["status"] in ("new", "accepted", "held", "partially_filled", "pending_new")
         ]
+
+    def live_stops(self) -> list[tuple[str, str, str, str]]:
+        """Of `live_exits` all but targets: also the market order an elected stop has become."""
+        return [one for one in self.live_exits() if one[0] != "limit"]
 
     def raw(self, path: str) -> Any:
         """What the exchange itself answers, whatever the weather."""

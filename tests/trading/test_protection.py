@@ -3,6 +3,8 @@
 from dataclasses import replace
 from decimal import Decimal
 
+import pytest
+
 from gambler_ai.domain.orders import OrderStatus, Role
 from tests.trading.rig import BRACKETED, KEYS, PROTECTED, SELL, Rig
 
@@ -55,7 +57,7 @@ def test_a_strategys_exit_waits_until_the_stop_has_let_go_of_the_shares(rig: Rig
 def test_what_a_partial_exit_leaves_is_protected_again(rig: Rig) -> None:
     rig.bought()
     rig.protection.run()
-    rig.placed(SELL.__class__("AAA", SELL.side, Decimal(4), Role.EXIT), key="bar:two:0")
+    rig.placed(replace(SELL, qty=Decimal(4)), key="bar:two:0")
     rig.protection.run()
     rig.pass_time(60)
     rig.recovery.run()
@@ -64,7 +66,7 @@ def test_what_a_partial_exit_leaves_is_protected_again(rig: Rig) -> None:
 
 
 def test_a_stop_that_fired_while_nobody_looked_closes_the_position(rig: Rig) -> None:
-    rig.bought(PROTECTED.__class__("AAA", PROTECTED.side, Decimal(10), stop_loss=Decimal("101.50")))
+    rig.bought(replace(PROTECTED, stop_loss=Decimal("101.50")))
     rig.protection.run()
     rig.close()
     rig.pass_time(600)
@@ -100,3 +102,172 @@ def test_a_cancel_that_was_lost_is_repeated_however_much_else_happens(rig: Rig) 
         rig.protection.run()
     assert rig.live_exits() == []
     assert [o["type"] for o in rig.at_exchange() if o["side"] == "sell"] == ["stop", "market"]
+
+
+SWITCHES = [
+    {"oco_loser_status": loser, "emit_held_cancel": told, "stop_fires_as_new_order": fired}
+    for loser in ("canceled", "replaced")
+    for told in ("true", "false")
+    for fired in ("true", "false")
+]
+
+
+@pytest.mark.parametrize("switches", SWITCHES, ids=lambda s: "-".join(s.values()))
+@pytest.mark.parametrize(("stop", "target"), [("101.50", "120"), ("90", "102.50")], ids=["stopped out", "took profit"])
+def test_however_the_broker_ends_a_group_the_books_end_flat(
+    rig: Rig, switches: dict[str, str], stop: str, target: str
+) -> None:
+    rig.exchange.venue.switches.set(switches)
+    rig.bought(replace(PROTECTED, stop_loss=Decimal(stop), take_profit=Decimal(target)))
+    rig.protection.run()
+    rig.pass_time(600)
+    rig.recovery.run()
+    assert (rig.shares, rig.exchange.truth(None)["positions"], rig.live_exits()) == ({}, [], [])
+    assert {p.exit_reason for p in rig.closed()} == {"stop at 101.5" if stop == "101.50" else "target at 102.5"}
+
+
+def test_a_group_that_oversold_is_booked_as_it_happened(rig: Rig) -> None:
+    rig.exchange.venue.switches.set({"both_exits_fill": "true"})
+    rig.bought(replace(PROTECTED, stop_loss=Decimal("101.50"), take_profit=Decimal("120")))
+    rig.protection.run()
+    rig.pass_time(600)
+    rig.recovery.run()
+    assert rig.shares == {("AAA", "alpha"): Decimal(-10)}
+    assert rig.live_exits() == []
+
+
+def test_the_rest_of_a_partly_executed_target_stays_protected(rig: Rig) -> None:
+    rig.bought(replace(BRACKETED, take_profit=Decimal("102.50")))
+    rig.protection.run()
+    rig.exchange.venue.partial_fill_rate = Decimal(1)
+    while not [o for o in rig.at_exchange() if o["status"] == "partially_filled"]:
+        rig.pass_time(60)
+    rig.recovery.run()
+    left = rig.shares["AAA", "alpha"]
+    assert {Decimal(qty) for _, qty, _, _ in rig.live_exits()} == {left}
+    assert rig.protection.run() == []
+
+
+def test_an_exit_taken_off_by_another_hand_is_put_back(rig: Rig) -> None:
+    rig.bought()
+    rig.protection.run()
+    rig.cancel_by_hand(rig.at_exchange()[-1])
+    rig.recovery.run()
+    assert rig.live_exits() == [("stop", "10", "95", "new")]
+
+
+def test_who_takes_it_off_again_and_again_is_answered_ever_more_slowly(rig: Rig) -> None:
+    rig.bought()
+    for _ in range(30):
+        rig.protection.run()
+        for order in rig.at_exchange():
+            if order["status"] == "new":
+                rig.cancel_by_hand(order)
+        rig.recovery.reconciler.round()
+        rig.protection.mark()
+        rig.clock.sleep(0.25)
+    assert len([o for o in rig.at_exchange() if o["type"] == "stop"]) <= 6
+
+
+def test_an_exit_of_somebody_else_counts_and_is_left_alone(rig: Rig) -> None:
+    rig.bought()
+    rig.by_hand("AAA", "10", "sell", type="limit", limit_price="130", time_in_force="gtc")
+    rig.recovery.run()
+    assert rig.live_exits() == [("limit", "10", "130", "new")]
+
+
+def test_when_shares_are_sold_by_hand_their_stop_goes_with_them(rig: Rig) -> None:
+    rig.bought()
+    rig.protection.run()
+    rig.cancel_by_hand(rig.at_exchange()[-1])
+    rig.by_hand("AAA", "6", "sell")
+    rig.pass_time(60)
+    rig.recovery.run()
+    assert rig.live_exits() == [("stop", "4", "95", "new")]
+
+
+def test_shares_of_no_strategy_are_protected_only_when_asked_for(rig: Rig) -> None:
+    rig.by_hand("BBB", "8")
+    rig.pass_time(60)
+    rig.recovery.run()
+    assert rig.live_exits() == []
+    rig.protection.rules = replace(rig.protection.rules, external_pct=Decimal(10))
+    rig.recovery.run()
+    assert [(kind, qty) for kind, qty, _, _ in rig.live_exits()] == [("stop", "8")]
+    assert rig.blocks.all() == {}
+
+
+def test_a_waiver_places_nothing_and_still_cancels_what_is_too_much(rig: Rig) -> None:
+    rig.bought()
+    rig.protection.run()
+    rig.protection.rules = replace(rig.protection.rules, place=False)
+    rig.placed(replace(SELL, qty=Decimal(4)), key="bar:two:0")
+    rig.protection.run()
+    rig.pass_time(60)
+    rig.recovery.run()
+    assert (rig.shares, rig.live_exits()) == ({("AAA", "alpha"): Decimal(6)}, [])
+
+
+def test_a_fraction_of_a_share_is_protected_for_the_day_and_again_the_next_one(rig: Rig) -> None:
+    rig.bought(replace(BRACKETED, qty=Decimal("2.5")))
+    rig.protection.run()
+    assert [(o["time_in_force"], o["stop_price"]) for o in rig.at_exchange()[1:]] == [("day", "95")]
+    rig.pass_time(7 * 3600)
+    rig.recovery.run()
+    assert [o["status"] for o in rig.at_exchange()[1:]] == ["expired", "accepted"]
+
+
+def test_shares_of_an_entry_that_stays_half_filled_are_protected_after_the_alarm(rig: Rig) -> None:
+    rig.exchange.venue.partial_fill_rate = Decimal(1)
+    rig.bought(replace(PROTECTED, type="limit", limit_price=Decimal("102.01"), time_in_force="gtc"))
+    rig.protection.run()
+    assert [o["status"] for o in rig.at_exchange()] == ["partially_filled"]
+    rig.clock.sleep(11)
+    rig.protection.run()
+    assert [o["status"] for o in rig.at_exchange()] == ["canceled", "new"]
+    assert "AAA" in rig.blocks.all() or rig.protection.run() == []
+
+
+def test_an_alarm_is_raised_blocks_entries_and_ends(rig: Rig) -> None:
+    rig.bought()
+    rig.weather.posts = [(403, {"code": 40310000, "message": "no"})] * 8
+    for _ in range(12):
+        rig.protection.run()
+        rig.clock.sleep(1)
+    assert "403" in rig.blocks.all()["AAA"]
+    rig.protection.see_through(30, lambda: False)
+    assert rig.blocks.all() == {}
+    assert [k for k in rig.kinds() if k.startswith("protection.")] == ["protection.alarm", "protection.restored"]
+
+
+@pytest.mark.parametrize(("emergency", "left"), [("hold", 10), ("flatten", 0)])
+def test_after_a_minute_without_an_exit_the_emergency_policy_holds(rig: Rig, emergency: str, left: int) -> None:
+    rig.bought()
+    rig.protection.rules = replace(rig.protection.rules, emergency=emergency)
+    rig.weather.posts = [(403, {"code": 40310000, "message": "no"})] * 11
+    for _ in range(70):
+        rig.protection.run()
+        rig.clock.sleep(1)
+    rig.pass_time(120)
+    rig.recovery.run()
+    assert sum(rig.shares.values()) == left
+
+
+def test_exits_in_the_direction_the_broker_does_not_have_are_cancelled(rig: Rig) -> None:
+    rig.bought()
+    rig.protection.run()
+    rig.the_broker_shows(AAA="-5")
+    rig.rounds(4)
+    rig.protection.learn(rig.recovery.reconciler.round())
+    rig.protection.run()
+    assert rig.live_exits() == []
+
+
+def test_a_confirmed_mismatch_is_protected_with_the_brokers_quantity(rig: Rig) -> None:
+    rig.bought()
+    rig.protection.run()
+    rig.the_broker_shows(AAA="6")
+    rig.rounds(4)
+    rig.protection.learn(rig.recovery.reconciler.round())
+    rig.protection.run()
+    assert rig.live_exits() == [("stop", "6", "95", "new")]
