@@ -16,7 +16,7 @@ from gambler_ai.trading.house import House, Parts
 from gambler_ai.trading.loop import Loop, LoopRules
 from gambler_ai.trading.messages import Message
 from gambler_ai.trading.opening import HeadFile
-from gambler_ai.trading.recovery import PROTECTION_PATIENCE_S, Recovery, amounts_of
+from gambler_ai.trading.recovery import MAX_ROUNDS, PROTECTION_PATIENCE_S, Recovery, amounts_of
 from gambler_ai.trading.sessions import Choice, Request, choose
 from gambler_ai.trading.shutdown import EXIT_DIRTY, EXIT_DONE, EXIT_NEEDS_A_HUMAN
 from gambler_ai.trading.strategy_host import StrategyHost
@@ -182,8 +182,7 @@ class SessionRun:
         try:
             while not parts.inbox.is_empty:
                 loop.step(parts.inbox.take(0.0))
-            self._protect_at_the_end(loop)
-            account = loop.reconciler.round().sight.account
+            account = self._last_look(loop)
             books.state.checkpoint(loop.session.session_id, account)
         except (BrokerUnreachable, RateLimited, BrokerRefusesUs, DatabaseUnavailable) as error:
             log.warning("session.stops_dirty", why=str(error))
@@ -202,11 +201,15 @@ class SessionRun:
         halted = books.state.stop_file.reason() is not None or books.state.records.active_halts()
         return EXIT_NEEDS_A_HUMAN if halted else EXIT_DONE
 
-    def _protect_at_the_end(self, loop: Loop) -> None:
-        """What was bought last must not stay without its exit; a strategy's exit that still waits is given up."""
+    def _last_look(self, loop: Loop) -> BrokerAccount:
+        """Shares that only this look finds get their exit too; an exit of the strategy that still waits is given up."""
         loop.protection.stale_before = datetime.max.replace(tzinfo=UTC)
-        loop.protection.mark()
-        loop.protection.see_through(PROTECTION_PATIENCE_S, lambda: self.house.sends_nothing)
+        for _ in range(MAX_ROUNDS):
+            last = loop.reconciler.round()
+            loop.protection.learn(last)
+            if not loop.protection.see_through(PROTECTION_PATIENCE_S, lambda: self.house.sends_nothing):
+                break
+        return last.sight.account
 
     def _keep_head(self, head: Head) -> None:
         """Outside the database, so that the next start verifies only what came after, and a cut tail shows."""

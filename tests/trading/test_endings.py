@@ -11,7 +11,7 @@ from gambler_ai.trading.maintenance import reconcile
 from gambler_ai.trading.session_run import SessionRun
 from gambler_ai.trading.sessions import Request
 from gambler_ai.trading.shutdown import EXIT_DIRTY
-from tests.trading.driving import Eager, begun, eager, market_moves, minutes, take_all
+from tests.trading.driving import FAST, Eager, begun, eager, market_moves, minutes, take_all
 from tests.trading.rig import Rig
 
 
@@ -90,3 +90,13 @@ def test_a_session_that_ran_its_time_books_everything_before_it_stops(rig: Rig, 
     assert run.end(loop) == 0
     held = sum((p.quantity for p in run.house.books.state.book.open_positions()), Decimal(0))
     assert held == sum(Decimal(p["qty"]) for p in rig.exchange.truth(None)["positions"])
+
+
+def test_shares_that_only_the_last_look_finds_get_their_stop_before_the_session_ends(rig: Rig, run: SessionRun) -> None:
+    request = Request(symbols=("AAA",), params={**FAST, "stop_pct": "20"}, duration_min=Decimal(60))
+    loop = run.begin(request)
+    minutes(rig, run, loop, 4, deaf=True)  # bought, and nobody told us
+    run.parts.shutdown.ask()
+    take_all(run, loop)
+    assert run.end(loop) == 0
+    assert [(kind, price) for kind, _, price, _ in rig.live_exits()] == [("stop", "80.8")]
