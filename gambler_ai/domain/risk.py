@@ -43,16 +43,16 @@ def why_not(wish: Wish, owner: str, symbols: Iterable[str], exposure: Exposure, 
             return f"the price {price} is not on the tick grid"
     live = [order for order in exposure.orders if order.status in LIVE]
     if wish.role is Role.EXIT:
-        return _why_not_exit(wish, owner, exposure.positions, live)
+        return _why_not_exit(wish, owner, exposure, live)
     if wish.stop_loss and wish.take_profit and (wish.take_profit - wish.stop_loss) * wish.side.sign <= 0:
         return f"a stop at {wish.stop_loss} and a target at {wish.take_profit} are on the wrong sides of each other"
     return _why_not_entry(wish, owner, frozenset(symbols), exposure.blocks, live, limits)
 
 
-def _why_not_exit(wish: Wish, owner: str, positions: Iterable[Position], live: list[Order]) -> str | None:
+def _why_not_exit(wish: Wish, owner: str, exposure: Exposure, live: list[Order]) -> str | None:
     """Exits pass under every block, but never sell more than the owner holds and no live exit already covers. What
     protects the shares until then makes way for an exit of the strategy."""
-    held = _held(wish, owner, positions)
+    held = _held(wish, owner, exposure)
     if held * wish.side.sign >= 0:
         return f"{owner} holds {held} {wish.symbol}: there is nothing to {wish.side}"
     free = abs(held) - shares(o for o in _exits(wish, owner, live) if o.role not in PROTECTIVE)
@@ -64,13 +64,13 @@ def _why_not_exit(wish: Wish, owner: str, positions: Iterable[Position], live: l
 def must_wait(wish: Wish, owner: str, exposure: Exposure) -> bool:
     """Whether protection still holds the shares this exit wants to sell: it has to be cancelled first."""
     live = [order for order in exposure.orders if order.status in LIVE]
-    free = abs(_held(wish, owner, exposure.positions)) - shares(_exits(wish, owner, live))
+    free = abs(_held(wish, owner, exposure)) - shares(_exits(wish, owner, live))
     return wish.role is Role.EXIT and wish.qty > free
 
 
 def may_repeat(order: Order, exposure: Exposure) -> str | None:
     """Why an exit in doubt must not leave again: its shares are gone, or other exits cover them. None = it may."""
-    held = _held(order, order.owner, exposure.positions)
+    held = _held(order, order.owner, exposure)
     if held * order.side.sign >= 0:
         return f"{order.owner} holds {held} {order.symbol}: there is nothing to {order.side}"
     others = [o for o in exposure.orders if o.status in LIVE and o.client_order_id != order.client_order_id]
@@ -80,8 +80,12 @@ def may_repeat(order: Order, exposure: Exposure) -> str | None:
     return None
 
 
-def _held(wanted: Wish | Order, owner: str, positions: Iterable[Position]) -> Decimal:
-    return sum((p.quantity for p in positions if p.symbol == wanted.symbol and p.owner == owner), ZERO)
+def _held(wanted: Wish | Order, owner: str, exposure: Exposure) -> Decimal:
+    """Signed shares, less those that an exit is known to have sold and whose fill is not booked yet."""
+    held = sum((p.quantity for p in exposure.positions if p.symbol == wanted.symbol and p.owner == owner), ZERO)
+    ended = [order for order in exposure.orders if order.status not in LIVE]
+    gone = sum((o.broker_filled_qty - o.filled_qty for o in _exits(wanted, owner, ended)), ZERO)
+    return held + wanted.side.sign * gone
 
 
 def _exits(wanted: Wish | Order, owner: str, live: Iterable[Order]) -> list[Order]:

@@ -93,7 +93,7 @@ class Examiner:
         """Whether the exchange had taken the order when the books said REJECTED."""
         taken = self._world.taken_at.get(intent.client_order_id)
         rejected = self._books.rejected_at.get(intent.client_order_id)
-        return taken is not None and rejected is not None and taken < rejected
+        return taken is not None and rejected is not None and taken <= rejected
 
     def _is_ours_alone(self, symbol: str) -> bool:
         """Where another hand trades too, nobody can know what is held when an exit leaves."""

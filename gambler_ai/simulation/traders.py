@@ -110,7 +110,8 @@ class Traders:
         finally:
             self._acting.pop()
         if process.error is not None:
-            self._examiner.found("exit", f"a trader ended with {type(process.error).__name__}: {process.error}")
+            told = str(process.error).replace(str(self._world.folder), "")
+            self._examiner.found("exit", f"a trader ended with {type(process.error).__name__}: {told}")
 
     # --- accidents --------------------------------------------------------------------------------------------
 

@@ -21,6 +21,7 @@ from gambler_ai.domain.book import Book, Draft
 from gambler_ai.domain.facts import Fact
 from gambler_ai.domain.market import iso
 from gambler_ai.domain.money import text
+from gambler_ai.domain.orders import ImpossibleStep
 from gambler_ai.errors import DatabaseUnavailable, Fenced
 from gambler_ai.storage import models
 from gambler_ai.storage.database import Database, from_driver
@@ -40,6 +41,11 @@ from gambler_ai.storage.rows import (
 
 GENESIS = "0" * 64
 VERSION = 1
+
+_TAKEN_OVER = (
+    "another process took this account over while we were away; this process sends and writes nothing more. "
+    "`gambler status` shows who holds it"
+)
 
 Guard = Callable[[Any], None]
 """Called with the driver's cursor inside the transaction, after the account's row is locked; raising rolls back."""
@@ -112,7 +118,11 @@ class Ledger:
         journal: list[Row] = []
         head = self.head
         for fact in facts:
-            draft.apply(fact, head.seq + 1)
+            try:
+                draft.apply(fact, head.seq + 1)
+            except ImpossibleStep:
+                self._must_be_ours()  # what a successor wrote contradicts what we know
+                raise
             row = self._journal_row(fact, head)
             journal.append(row)
             head = Head(row["seq"], row["hash"])
@@ -209,10 +219,14 @@ class Ledger:
             },
         )
         if changed != 1:
-            raise Fenced(
-                "another process took this account over while we were away; this process sends and writes nothing "
-                "more. `gambler status` shows who holds it"
-            )
+            raise Fenced(_TAKEN_OVER)
+
+    def _must_be_ours(self) -> None:
+        with self._database.connect() as connection:
+            table = models.accounts
+            query = select(table.c.lease_token).where(table.c.account_id == self.account_id)
+            if connection.execute(query).scalar_one() != self.token:
+                raise Fenced(_TAKEN_OVER)
 
     def _write_draft(self, cursor: Any, draft: Draft) -> None:
         for order in draft.orders.values():

@@ -102,6 +102,13 @@ def test_two_exits_never_sell_the_same_shares(status: str) -> None:
     assert asked(replace(SELL, qty=D(60)), [a_position()], [leaving]) is None
 
 
+@pytest.mark.parametrize(("role", "status"), [(Role.STOP, "FILLED"), (Role.EXIT, "FILLED"), (Role.STOP, "CANCELED")])
+def test_shares_that_an_ended_exit_sold_are_gone_before_their_fill_is_booked(role: Role, status: str) -> None:
+    sold = replace(WORKING, side=Side.SELL, role=role, qty=D(60), status=OrderStatus(status), broker_filled_qty=D(60))
+    assert "only 40 of 40" in str(asked(SELL, [a_position()], [sold]))
+    assert asked(replace(SELL, qty=D(40)), [a_position()], [sold]) is None
+
+
 def test_more_than_is_held_is_never_sold() -> None:
     assert asked(replace(SELL, qty=D("100.5")), [a_position()]) is not None
 

@@ -103,6 +103,16 @@ def test_a_taken_over_account_fences_the_old_writer(database: Database, ledger: 
     assert counts(database) == NOTHING
 
 
+def test_a_writer_whose_facts_contradict_what_its_successor_wrote_is_fenced(database: Database, ledger: Ledger) -> None:
+    refined = facts.fill_refined(ORDER, BOUGHT)
+    ledger.commit(EVERYTHING)
+    with pytest.raises(ImpossibleStep):
+        ledger.commit([refined])
+    take(database, the_account(database), Holder.of_this_process(), ledger._clock)
+    with pytest.raises(Fenced, match="took this account over"):
+        ledger.commit([refined])
+
+
 def test_a_writer_whose_head_is_old_is_fenced(database: Database, ledger: Ledger) -> None:
     other = ledger_of(database)
     other.commit([note("checkpoint", {})])
