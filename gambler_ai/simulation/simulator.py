@@ -15,7 +15,7 @@ from gambler_ai.logs import silence
 from gambler_ai.simulation.examiner import Examiner
 from gambler_ai.simulation.hand import Hand
 from gambler_ai.simulation.network import ENDPOINTS, LONGEST_LAG_S, ON_CHANGES, ON_READS, Network
-from gambler_ai.simulation.process import LABEL
+from gambler_ai.simulation.process import LABEL, RULES
 from gambler_ai.simulation.report import Report
 from gambler_ai.simulation.schedule import Step, schedule
 from gambler_ai.simulation.stream import ON_FRAMES
@@ -75,8 +75,7 @@ class Simulator:
             crashpoints.arm(None)
             self.network.calm()
             self.examiner.close()
-            if self.traders.trader is not None:
-                self.traders.trader.vanish()
+            self.traders.vanish()
             self.world.exchange.close()
 
     def run(self) -> None:
@@ -148,7 +147,7 @@ class Simulator:
         if not self._comes_to_rest():
             return
         self.world.market_stands = True
-        if not self._comes_to_rest():
+        if not self._comes_to_rest(since=self.world.elapsed):
             return
         trader = self.traders.trader
         assert trader is not None
@@ -158,11 +157,13 @@ class Simulator:
         self.examiner.at_rest()
         self._reconcile_again()
 
-    def _comes_to_rest(self) -> bool:
+    def _comes_to_rest(self, since: float = 0.0) -> bool:
+        """Nothing in doubt, blocked or to be done, and a look was taken since: an event that was lost without a word is
+        found by nothing else."""
         for _ in range(CALM_STEPS):
             if not self._take(Step(self.examiner.step + 1, "calm", 1.0)):
                 return False
-            if not (unrest := self._unrest()):
+            if not (unrest := self._unrest()) and self.world.elapsed > since + RULES.look_every_s:
                 return True
         self.examiner.found("I20", f"no rest after {CALM_STEPS} steps without faults: {'; '.join(unrest)}")
         return False

@@ -27,6 +27,7 @@ class Traders:
         self._world, self._network, self._examiner, self._report = world, network, examiner, report
         self._chance = Random(f"{world.seed}/accidents")
         self._acting: list[Process] = []
+        self._woken: list[Process] = []
         self._holder: Process | None = None
         self._started = 0
         self._start_at = 0.0
@@ -68,7 +69,12 @@ class Traders:
     # --- trading ----------------------------------------------------------------------------------------------
 
     def tend(self) -> None:
-        """The trader works; one that ended is started again after a while."""
+        """The trader works; one that ended is started again after a while. So does one that was replaced while it was
+        frozen, until it notices."""
+        self._woken = [process for process in self._woken if process.is_trading and process is not self.trader]
+        for process in self._woken:
+            process.keep_lease()
+            self.let(process, process.work)
         trader = self.trader
         if trader is not None and trader.is_trading:
             trader.keep_lease()
@@ -83,6 +89,11 @@ class Traders:
         if trader is not None and trader.is_trading:
             self._report.fired["stop"] += 1
             self.let(trader, trader.stop)
+
+    def vanish(self) -> None:
+        """The world ends."""
+        for process in (*self._woken, *([self.trader] if self.trader else [])):
+            process.vanish()
 
     def new_process(self) -> Process:
         self._started += 1
@@ -179,6 +190,7 @@ class Traders:
             self._report.fired["freeze"] += 1
             self._go_on_without(seconds)
             process.wake()
+            self._woken.append(process)
 
     def _go_on_without(self, seconds: float) -> None:
         """One process stands still; the market does not, and a supervisor starts another."""
