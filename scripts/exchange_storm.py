@@ -25,6 +25,7 @@ from typing import Any
 
 CLIENTS, START_CASH, TOKEN = 4, Decimal(100_000), "storm"
 SYMBOLS = ("SPY", "AAPL", "F", "T")
+SERVE = (sys.executable, "-m", "gambler_ai", "exchange", "serve")
 
 
 @dataclass
@@ -33,6 +34,7 @@ class Storm:
 
     folder: Path
     seed: int
+    serve: tuple[str, ...] = SERVE
     promised: dict[str, str] = field(default_factory=dict)
     faults: list[str] = field(default_factory=list)
     resent: int = 0
@@ -46,7 +48,7 @@ class Storm:
         announced, token = self.folder / "port.json", self.folder / "token"
         announced.unlink(missing_ok=True)
         token.write_text(TOKEN)
-        command = [sys.executable, "-m", "gambler_ai", "exchange", "serve", "--port", "0", "--speed", "600"]
+        command = [*self.serve, "--port", "0", "--speed", "600"]
         command += [
             "--state",
             str(self.folder / "exchange.db"),
@@ -140,9 +142,9 @@ class Storm:
         self.faults += [f"order {one} has other fills than it says" for one in wrong]
 
 
-def run(folder: Path, kills: int, seed: int, say: Any = lambda line: None) -> Storm:
-    """The whole storm; its `faults` are empty when nothing was lost."""
-    storm, chance = Storm(folder, seed), random.Random(seed)
+def run(folder: Path, kills: int, seed: int, say: Any = lambda line: None, serve: tuple[str, ...] = SERVE) -> Storm:
+    """The whole storm; its `faults` are empty when nothing was lost. `serve` is the exchange's command."""
+    storm, chance = Storm(folder, seed, serve), random.Random(seed)
     storm.start()
     threads = [threading.Thread(target=storm.client, args=(number,)) for number in range(CLIENTS)]
     for thread in threads:

@@ -22,7 +22,12 @@ parser.add_argument("--seed", type=int, default=0)
 parser.add_argument("--switch", dest="switches", action="append", default=[])
 parser.add_argument("--limit", dest="limits", action="append", default=[])
 
-if __name__ == "__main__":
+
+def main() -> None:
     given = vars(parser.parse_args())
     named = {kind: dict(one.split("=") for one in given[kind]) for kind in ("switches", "limits")}
     serve(ServeOptions(**{**given, **named}))
+
+
+if __name__ == "__main__":
+    main()

@@ -29,6 +29,13 @@ def test_kill_9_under_four_clients_loses_nothing_acknowledged(storms: ModuleType
     assert len(storm.promised) > 20
 
 
+@pytest.mark.slow
+def test_an_exchange_that_answers_before_it_stores_is_found_out(storms: ModuleType, tmp_path: Path) -> None:
+    mutant = (sys.executable, str(Path(__file__).with_name("serve_early.py")))
+    storm = storms.run(tmp_path, kills=3, seed=5, serve=mutant)
+    assert any("was acknowledged and is gone" in fault for fault in storm.faults)
+
+
 def test_the_storm_sees_a_lost_order_and_a_wrong_sum(storms: ModuleType, tmp_path: Path) -> None:
     storm = storms.Storm(tmp_path, 1, promised={"a": "1", "b": "2"})
     order = {"client_order_id": "b", "id": "2", "filled_qty": "1"}
