@@ -195,12 +195,6 @@ def test_times_take_dates_offsets_and_nanoseconds(noon: Desk) -> None:
         assert len(bars(noon, start=start)["bars"]["AAA"]) == 11
 
 
-def test_start_defaults_to_the_beginning_of_the_day(open_desk: OpenDesk) -> None:
-    """Section 10: start default."""
-    desk = open_desk(start=datetime(2026, 11, 20, 15, 0, tzinfo=UTC))
-    assert bars(desk)["bars"]["AAA"][0]["t"] == "2026-11-20T14:29:00Z"
-
-
 def test_sort_desc_gives_the_newest_first(noon: Desk) -> None:
     """OAS-D sort."""
     times = [bar["t"] for bar in bars(noon, sort="desc")["bars"]["AAA"]]
@@ -230,18 +224,6 @@ def test_minute_stamps_are_whole_and_tick_stamps_are_not(noon: Desk) -> None:
     """Section 10, the items' examples."""
     assert bars(noon)["bars"]["AAA"][0]["t"].endswith(":00Z")
     datetime.fromisoformat(noon.get("/v2/stocks/AAA/trades")["trades"][0]["t"])
-
-
-def test_the_trades_of_a_minute_make_its_bar(noon: Desk) -> None:
-    """A bar is made of its trades: open, extremes, close and volume (docs, bars)."""
-    window = {"start": "2026-11-20T14:32:00.000001Z", "end": "2026-11-20T14:33:00Z"}
-    trades = noon.get("/v2/stocks/AAA/trades", **window)["trades"]
-    [bar] = noon.get("/v2/stocks/AAA/bars", timeframe="1Min", start="2026-11-20T14:32:00Z", end="2026-11-20T14:32:30Z")[
-        "bars"
-    ]
-    prices = [trade["p"] for trade in trades]
-    assert (prices[0], max(prices), min(prices), prices[-1]) == (bar["o"], bar["h"], bar["l"], bar["c"])
-    assert sum(trade["s"] for trade in trades) == bar["v"]
 
 
 def test_the_latest_trade_is_the_last_of_the_history(noon: Desk) -> None:

@@ -134,13 +134,6 @@ def test_a_trailing_stop_shows_its_mark_and_its_stop(desk: Desk) -> None:
     assert (order.hwm, order.stop_price, order.type) == ("104", "102", OrderType.TRAILING_STOP)
 
 
-def test_averages_carry_the_digits_they_need(desk: Desk) -> None:
-    """3.1: `"105.8988475"`, no padding."""
-    desk.order(qty="3")
-    shown = desk.get(f"/v2/orders/{desk.order(qty='1')}")
-    assert shown["filled_avg_price"] == "100.01"
-
-
 def test_gtc_expires_ninety_days_after_it_was_made(desk: Desk) -> None:
     """3.1: expires_at for GTC = creation + 90 days (placing-orders page)."""
     order = alpaca(desk).get_order_by_id(desk.order(type="limit", limit_price="99", time_in_force="gtc"))
