@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from gambler_ai.paper_exchange import actions
 from gambler_ai.paper_exchange.faults import Faults
 
 from .rig import FRIDAY_OPEN, Desk
@@ -28,6 +29,14 @@ def position(desk: Desk, *names: str) -> list[Any]:
     return [found[name] for name in names]
 
 
+@pytest.fixture
+def parts(moving: Desk) -> Faults:
+    """Fills in parts, forced by fault rules."""
+    faults = Faults(lambda: Decimal(0))
+    moving.exchange.venue.fault = faults.on_order
+    return faults
+
+
 def use(desk: Desk, **switches: Any) -> None:
     desk.exchange.venue.switches.set(switches)
 
@@ -41,15 +50,29 @@ def test_reducing_a_position_keeps_its_entry_price(moving: Desk) -> None:
     assert position(moving, "qty", "cost_basis", "avg_entry_price") == ["10", "1028.26", "102.826"]
 
 
-def test_crossing_zero_begins_a_position_anew(moving: Desk) -> None:
-    use(moving, both_exits_fill=True)
+def test_crossing_zero_begins_a_position_anew(moving: Desk, parts: Faults) -> None:
+    use(moving, replace_original_qty=True)
+    exits = {"take_profit": {"limit_price": "125"}, "stop_loss": {"stop_price": "90"}}
+    legs = moving.send(time_in_force="gtc", order_class="bracket", **exits)[1]["legs"]
+    at(moving, MONDAY)
+    parts.add({"act": "partial_fill", "qty": "4", "times": 1})
+    moving.price("125.1", "125.2")
+    assert moving.call("PATCH", f"/v2/orders/{legs[0]['id']}", {"limit_price": "126"})[0] == 200
+    moving.price("126.1", "126.2")
+    names = ("qty", "cost_basis", "avg_entry_price", "side", "unrealized_intraday_pl")
+    assert position(moving, *names) == ["-4", "-504.4", "126.1", "short", "0"], "ten sold of six"
+
+
+def test_a_split_changes_no_profit(moving: Desk) -> None:
+    use(moving, multiplier=4)
     moving.order(qty="10")
-    at(moving, timedelta(minutes=3))
-    exits = {"take_profit": {"limit_price": "107"}, "stop_loss": {"stop_price": "96"}}
-    moving.order(side="sell", type="limit", order_class="oco", qty="10", **exits)
-    moving.price("107.2", "107.3")
-    assert position(moving, "qty", "cost_basis", "avg_entry_price", "side") == ["-10", "-1072", "107.2", "short"]
-    assert position(moving, "unrealized_intraday_pl") == ["0"]
+    at(moving, MONDAY)
+    power = account(moving, "buying_power")
+    actions.split(moving.exchange.venue, "AAA", Decimal(2))
+    moving.exchange.commit()
+    moving.price("58.49", "58.51", "58.5")
+    assert position(moving, "qty", "unrealized_pl", "unrealized_intraday_pl") == ["20", "169.9", "60"]
+    assert account(moving, "buying_power") == power, "all of it is still held over night"
 
 
 def test_profit_is_value_less_cost(moving: Desk) -> None:
@@ -75,11 +98,9 @@ def test_profit_of_the_day_counts_what_was_held_over_night_from_the_close(moving
     assert position(moving, "unrealized_intraday_pl") == ["44.925"], "15 of 20 shares: 10 from 111, 10 from 117.01"
 
 
-def test_two_trades_at_two_prices_average_to_nine_digits(moving: Desk) -> None:
-    faults = Faults(lambda: Decimal(0))
-    moving.exchange.venue.fault = faults.on_order
+def test_two_trades_at_two_prices_average_to_nine_digits(moving: Desk, parts: Faults) -> None:
     at(moving, timedelta(minutes=1))
-    faults.add({"act": "partial_fill", "qty": "1", "times": 1})
+    parts.add({"act": "partial_fill", "qty": "1", "times": 1})
     order = moving.order(qty="3")
     moving.price("101.48", "101.52")
     assert moving.get(f"/v2/orders/{order}")["filled_avg_price"] == "101.686666667"

@@ -1,7 +1,7 @@
 """Market data over REST: one fact a test, its source in the docstring (section 10 of the reference, OAS-D)."""
 
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import pytest
