@@ -107,6 +107,7 @@ class Rig:
         )
         self.weather = Weather()
         self.policy = Policy()
+        self.rules = Rules(settle_s=4, confirm_span_s=6, look_every_s=3600)
         self.house: House | None = None
         self.open()
 
@@ -121,7 +122,7 @@ class Rig:
             label="default",
             endpoint="direct",
             data_dir=self.folder,
-            rules=Rules(settle_s=4, confirm_span_s=6, look_every_s=3600, policy=self.policy),
+            rules=replace(self.rules, policy=self.policy),
             default_symbols=("AAA",),
             chance=Random(1),
             holder=Holder("rig", "", 1, "", "0"),
