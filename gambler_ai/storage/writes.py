@@ -187,8 +187,9 @@ def bind_account(
         if known.account_id == account_id:
             return known
         raise BrokerRefusesUs(
-            f"these keys open account {number}, but {label!r} in this database is account {known.number}. Use that "
-            "account's keys, or another GAMBLER_ACCOUNT_LABEL; nothing was changed"
+            f"these keys open account {number}, but {label!r} in this database is account {known.number}; nothing "
+            "was changed. Were the keys changed, or was the paper account reset? Use that account's keys, or begin anew "
+            "with another GAMBLER_ACCOUNT_LABEL"
         )
     with database.connect() as connection:
         connection.execute(
