@@ -188,8 +188,8 @@ def bind_account(
             return known
         raise BrokerRefusesUs(
             f"these keys open account {number}, but {label!r} in this database is account {known.number}; nothing "
-            "was changed. Were the keys changed, or was the paper account reset? Use that account's keys, or begin anew "
-            "with another GAMBLER_ACCOUNT_LABEL"
+            "was changed. Were the keys changed, or was the paper account reset? Use that account's keys, or begin "
+            "anew with another GAMBLER_ACCOUNT_LABEL"
         )
     with database.connect() as connection:
         connection.execute(
