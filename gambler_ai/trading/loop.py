@@ -17,7 +17,7 @@ from gambler_ai.domain.facts import Fact
 from gambler_ai.domain.fills import Fill
 from gambler_ai.domain.market import Bar, MarketHours, iso
 from gambler_ai.domain.orders import ImpossibleStep, Role, Wish
-from gambler_ai.domain.reconciliation import Action
+from gambler_ai.domain.reconciliation import Action, unreadable
 from gambler_ai.domain.sessions import Session
 from gambler_ai.domain.sightings import STREAM, Collision, Execution, facts_of_sighting
 from gambler_ai.errors import AnotherAccount, BrokerRefusesUs, BrokerUnreachable, DatabaseUnavailable, RateLimited
@@ -125,7 +125,7 @@ class Loop:
         except DatabaseUnavailable as error:
             self._degrade("database", str(error))
         except (BrokerUnreachable, RateLimited, BrokerRefusesUs) as error:
-            self._degrade("broker", str(error))
+            self._degrade("broker", f"{unreadable(error).reason}: {error}")
         self.progress.at = self.clock.monotonic()
 
     def _notice_a_freeze(self) -> None:

@@ -17,7 +17,7 @@ from gambler_ai.domain import facts as kinds
 from gambler_ai.domain.fills import Fill
 from gambler_ai.domain.market import iso
 from gambler_ai.domain.money import text
-from gambler_ai.domain.reconciliation import Action, kept_moving
+from gambler_ai.domain.reconciliation import Action, kept_moving, unreadable
 from gambler_ai.errors import BrokerUnreachable, RateLimited
 from gambler_ai.logs import get_logger
 from gambler_ai.trading.in_doubt import InDoubt
@@ -116,7 +116,7 @@ class Recovery:
             except (BrokerUnreachable, RateLimited) as error:
                 if attempt == READ_TRIES - 1 or self.stop.is_set():
                     raise
-                log.warning("recovery.read_failed", error=str(error), attempt=attempt + 1)
+                log.warning("recovery.read_failed", row=unreadable(error).row, error=str(error), attempt=attempt + 1)
                 self.clock.sleep(min(0.5 * 2**attempt, 5.0))
         self.learn(done)
         return done
