@@ -237,6 +237,11 @@ class _Symbol:
         """Shares with a live exit; one that only waits covers nothing."""
         return shares(self.exits[position.position_id]) + self.strangers[position.position_id]
 
+    def _free(self) -> Decimal:
+        """Shares of the whole symbol without a live exit: what one owner's exits have too much, no other may place."""
+        leaving = [o for o in self.live if o.status is not OrderStatus.PLANNED and o.side.sign * self.net < 0]
+        return sum(self.sizes.values(), ZERO) - shares(leaving)
+
     # --- what to do -------------------------------------------------------------------------------------------
 
     def _unread(self) -> Step | None:
@@ -295,7 +300,7 @@ class _Symbol:
             return self._about(Act.WITHDRAW, waiting, "its signal is too old", position)
         if wanted > size - (covered - shares(protective)):
             return self._about(Act.WITHDRAW, waiting, f"only {text(size)} shares are left", position)
-        if wanted <= size - covered:
+        if wanted <= min(size - covered, self._free()):
             return self._about(Act.SEND, waiting, "its shares are free", position)
         in_the_way = protective[-1] if protective else None
         return self._end(in_the_way, "an exit of the strategy waits for its shares") if in_the_way else None
@@ -314,6 +319,7 @@ class _Symbol:
         beyond = self.terms.beyond.get(self.symbol, ZERO)
         if self.symbol in self.terms.unconfirmed and beyond * self.net < 0:
             missing = min(missing, max(ZERO, abs(self.net) - abs(beyond)))
+        missing = min(missing, self._free())
         place = self.terms.place or position.position_id in self.terms.flatten
         wanted = self._wanted(position, missing) if missing > 0 and place else None
         if wanted is None:
