@@ -19,9 +19,8 @@ FLOATS = {
     "trading/sessions.py: float(request.duration_min)": "minutes",
     "paper_exchange/driver.py: float(text)": "a speed",
     "paper_exchange/faults.py: float(self.p)": "a probability",
-    "paper_exchange/faults.py: float(fields['seconds'])": "seconds",
+    "paper_exchange/fields.py: float(kind.read(value))": "seconds",
     "paper_exchange/sockets.py: float('inf')": "seconds",
-    "paper_exchange/lab.py: float(fields['advance_s'])": "seconds",
     # Alpaca's market data are JSON numbers on the wire; they are made of exact amounts here and nowhere else
     "paper_exchange/wire.py: float(band[0])": "market data on the wire",
     "paper_exchange/wire.py: float(band[1])": "market data on the wire",

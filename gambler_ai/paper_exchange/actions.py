@@ -2,18 +2,16 @@
 
 from decimal import ROUND_FLOOR, ROUND_HALF_UP, Decimal
 
+from gambler_ai.errors import UsageError
 from gambler_ai.paper_exchange import activities, holding
 from gambler_ai.paper_exchange.account import Account
 from gambler_ai.paper_exchange.book import NANO
 from gambler_ai.paper_exchange.floor import Floor
 from gambler_ai.paper_exchange.market import CENT
-from gambler_ai.paper_exchange.refusal import Refused
 
 
 def split(venue: Floor, symbol: str, ratio: Decimal) -> None:
     """Every share becomes `ratio` shares: positions as the switch says; simple orders end, legs stay as they are."""
-    if symbol not in venue.market.symbols or not ratio.is_finite() or ratio <= 0:
-        raise Refused(422, None, "a split wants a known symbol and a ratio above zero")
     group = venue.ids.uuid("event")
     kinds = ("SPLIT", "FSPLIT" if ratio >= 1 else "RSPLIT")
     for account in _open(venue):
@@ -26,8 +24,6 @@ def split(venue: Floor, symbol: str, ratio: Decimal) -> None:
 
 def pay_dividend(venue: Floor, symbol: str, per_share: Decimal) -> None:
     """Every holder gets `per_share` USD for each share, rounded to a cent; who is short pays."""
-    if symbol not in venue.market.symbols or not per_share.is_finite() or per_share <= 0:
-        raise Refused(422, None, "a dividend wants a known symbol and an amount per share above zero")
     for account in _open(venue):
         amount = (account.qty(symbol) * per_share).quantize(CENT, ROUND_HALF_UP)
         if symbol in account.positions:
@@ -36,10 +32,8 @@ def pay_dividend(venue: Floor, symbol: str, per_share: Decimal) -> None:
 
 def change_name(venue: Floor, old: str, new: str) -> None:
     """The shares of `old` are now called `new`, a symbol of this market that nobody holds; orders of `old` end."""
-    if not {old, new} <= set(venue.market.symbols) or old == new:
-        raise Refused(422, None, "a name change wants two symbols of this market")
-    if any(new in account.positions for account in _open(venue)):
-        raise Refused(422, None, f"a name change wants a new symbol that nobody holds: {new} is held")
+    if old == new or any(new in account.positions for account in _open(venue)):
+        raise UsageError(f"a name change wants another symbol that nobody holds, and {new} is not")
     group = venue.ids.uuid("event")
     delist(venue, old)
     for account in _open(venue):
@@ -49,10 +43,10 @@ def change_name(venue: Floor, old: str, new: str) -> None:
 
 def delist(venue: Floor, symbol: str) -> None:
     """The symbol can no longer be traded; its orders end, positions stay."""
-    if symbol not in venue.market.symbols:
-        raise Refused(422, None, "a delisting wants a known symbol")
-    listed = {*venue.switches.inactive.split(","), symbol} - {""}
-    venue.switches.set({"inactive": ",".join(sorted(listed))})
+    if venue.switches.names("inactive", symbol):
+        raise UsageError(f"{symbol} is delisted already: it is in the switch inactive")
+    inactive = {*venue.switches.inactive.split(","), symbol} - {""}
+    venue.switches.set({"inactive": ",".join(sorted(inactive))})
     for account in venue.accounts.values():
         _end_orders(venue, account.id, symbol, everything=True)
 

@@ -5,7 +5,7 @@ path does, never half.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from typing import Any, NamedTuple
@@ -21,6 +21,7 @@ from gambler_ai.paper_exchange.refusal import Refused, read_body
 from gambler_ai.paper_exchange.replacing import change_order
 from gambler_ai.paper_exchange.tickets import read_ticket
 from gambler_ai.paper_exchange.venue import Venue
+from gambler_ai.paper_exchange.work import Work
 
 _WEEKEND = timedelta(days=7)
 _JSON = {"content-type": "application/json; charset=UTF-8"}
@@ -54,10 +55,10 @@ class Call(NamedTuple):
     args: tuple[str, ...]
 
 
-def answer(
+def answering(
     venue: Venue, account: Account | None, method: str, path: str, query: Query, body: str | bytes | None
-) -> Answer:
-    """Route and act. An unknown path is 404, a refusal has Alpaca's status and code."""
+) -> Work[Answer]:
+    """Route and act. An unknown path is 404, a refusal has Alpaca's status and code. Only reading takes steps."""
     if account is None:
         return Answer(401, wire.dump({"message": "unauthorized."}))
     for verb, pattern, handler in _ROUTES:
@@ -65,6 +66,8 @@ def answer(
         if match:
             try:
                 status, result = handler(Call(venue, account, query, body, match.groups()))
+                if isinstance(result, Generator):
+                    result = yield from result
             except Refused as refusal:
                 return Answer(refusal.status, wire.dump(refusal.body))
             return Answer(status, None if status == 204 else wire.dump(result))
@@ -111,11 +114,11 @@ def _calendar(call: Call) -> Result:
     first = queries.day(call.query, "start") or date(1970, 1, 1)
     last = queries.day(call.query, "end") or date(2029, 12, 31)
     kind = queries.choice(call.query, "date_type", "TRADING", ("TRADING", "SETTLEMENT"))
+    known = sessions.between(first if kind == "TRADING" else first - _WEEKEND, last)
+    found = [wire.calendar_day(one, sessions.next_after(one.open)) for one in known if one.open < sessions.last]
     if kind == "TRADING":
-        return 200, [wire.calendar_day(one, sessions.next_after(one.open)) for one in sessions.between(first, last)]
-    before = sessions.between(first - _WEEKEND, last)
-    settled = [wire.calendar_day(one, sessions.next_after(one.open)) for one in before]
-    return 200, [one for one in settled if first.isoformat() <= one["settlement_date"] <= last.isoformat()]
+        return 200, found
+    return 200, [one for one in found if first.isoformat() <= one["settlement_date"] <= last.isoformat()]
 
 
 def _assets(call: Call) -> Result:

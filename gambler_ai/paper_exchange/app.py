@@ -4,35 +4,40 @@ Requests that arrive together share one commit; no answer leaves before its comm
 """
 
 import asyncio
-import json
-import sqlite3
+import re
 import time
 from base64 import b64decode
-from collections.abc import Callable, MutableMapping
+from collections.abc import MutableMapping
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl
 
 from starlette.websockets import WebSocket
 
+from gambler_ai.errors import DatabaseUnavailable
 from gambler_ai.paper_exchange import transport, wire
+from gambler_ai.paper_exchange.acts import BEFORE
 from gambler_ai.paper_exchange.api import Answer, client_order_id_of
 from gambler_ai.paper_exchange.data_stream import MarketData
 from gambler_ai.paper_exchange.driver import Driver
 from gambler_ai.paper_exchange.exchange import Exchange
-from gambler_ai.paper_exchange.faults import BEFORE, Faults, Rule
-from gambler_ai.paper_exchange.gate import Gate, recent_sip
+from gambler_ai.paper_exchange.faults import Faults, Rule
+from gambler_ai.paper_exchange.gate import DATA, Gate, recent_sip
 from gambler_ai.paper_exchange.lab import Lab
 from gambler_ai.paper_exchange.pacing import Pacing
+from gambler_ai.paper_exchange.refusal import Refused, read_body
 from gambler_ai.paper_exchange.streams import TradeUpdates
 from gambler_ai.paper_exchange.transport import Receive, Scope, Send
+from gambler_ai.paper_exchange.work import Work, finished
 
 _PAGE = (
     "<html><head><title>{0}</title></head><body><center><h1>{0}</h1></center><hr><center>nginx</center></body></html>"
 )
 _HTML = {"content-type": "text/html"}
 _NO_SIP = Answer(403, wire.dump({"message": "subscription does not permit querying recent SIP data"}))
+_BROKEN = Answer(500, wire.dump({"code": 50010000, "message": "internal server error occurred"}))
 _TRADE_PATHS = ("/stream", "/stream/")
 _NAMED = (b"apca-api-key-id", b"apca-api-secret-key", b"x-lab-token", b"authorization")
+_IN_PATH = re.compile(r"/v2/(?:positions|assets|stocks)/([^/]+)")
 _DATA_PATHS = ("/v2/iex", "/v2/sip", "/v2/test")
 
 
@@ -48,16 +53,17 @@ class Request(NamedTuple):
     lab_token: str | None
 
     @property
-    def symbol(self) -> str | None:
-        """The symbol it is about, for fault rules."""
+    def symbols(self) -> list[str]:
+        """The symbols it is about, for fault rules: of its body, its query or its path."""
         if self.body:
             try:
-                named = json.loads(self.body)
-            except ValueError:
-                return None
-            return str(named.get("symbol")) if isinstance(named, dict) and named.get("symbol") else None
-        named_in_path = self.path.removeprefix("/v2/positions/")
-        return self.query.get("symbols") or (named_in_path if named_in_path != self.path else None)
+                named = [read_body(self.body).get("symbol")]
+            except Refused:
+                return []
+        else:
+            in_path = _IN_PATH.match(self.path)
+            named = [*self.query.get("symbols", "").split(","), in_path[1] if in_path else None]
+        return [one for one in named if isinstance(one, str) and one]
 
 
 class App:
@@ -76,12 +82,14 @@ class App:
         self._arrived = 0
         self.last_used = time.monotonic()
         self.sockets = 0
-        self.fail: Callable[[], None] = lambda: None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self.last_used = time.monotonic()
         if scope["type"] == "http":
-            await self._http(scope, receive, send)
+            try:
+                await self._http(scope, receive, send)
+            except DatabaseUnavailable:  # nothing was answered; the process is ending
+                await _reply(send, _BROKEN)
         elif scope["type"] == "websocket":
             self.sockets += 1
             try:
@@ -119,7 +127,7 @@ class App:
             self._note(request, 403)
             await _reply(send, _NO_SIP)
             return
-        rule = self._faults.on_request(request.method, request.path, lambda: request.symbol)
+        rule = self._faults.on_request(request.method, request.path, lambda: request.symbols)
         if rule is None:
             await _reply(send, await self._act(request))
         elif rule.act == "stale":
@@ -135,9 +143,8 @@ class App:
     async def _act(self, request: Request) -> Answer:
         self._driver.catch_up()
         seen = self._pacing.sent_so_far
-        answer = self._exchange.act(
-            request.method, request.path, request.query, request.body, request.key, request.secret
-        )
+        work = self._exchange.acting(*request[:-1])
+        answer = await _in_turns(work) if request.path.startswith(DATA) else finished(work)
         self._arrived += 1
         if self._commit is None:
             loop = asyncio.get_running_loop()
@@ -162,10 +169,8 @@ class App:
         self._commit = None
         try:
             self._exchange.commit()
-        except (sqlite3.Error, OSError) as broken:
-            # Memory is ahead of the disk now: whoever is told more would be told what a restart takes back.
+        except DatabaseUnavailable as broken:
             waiting.set_exception(broken)
-            self.fail()
         else:
             waiting.set_result(None)
 
@@ -227,6 +232,16 @@ class App:
                 await send({"type": "http.response.body", "body": body[index : index + 1], "more_body": True})
                 await asyncio.sleep(rule.seconds if rule.seconds is not None else 0.1)
             await send({"type": "http.response.body", "body": b""})
+
+
+async def _in_turns(work: Work[Answer]) -> Answer:
+    """Do some work, and let others in between its steps."""
+    while True:
+        try:
+            next(work)
+        except StopIteration as done:
+            return done.value  # type: ignore[no-any-return]
+        await asyncio.sleep(0)
 
 
 async def _read(scope: Scope, receive: Receive) -> Request:

@@ -8,7 +8,7 @@ import warnings
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
 from zoneinfo import ZoneInfo
 
@@ -28,13 +28,23 @@ class Session:
 
 
 class Sessions:
-    """Every session from 1970 to 2040, in order."""
+    """Every session from 1970 to 2040, in order.
+
+    `first` and `last` are the bounds of the exchange's clock: between them everything asked here has an answer.
+    """
 
     def __init__(self, sessions: Sequence[Session]) -> None:
         self._sessions = list(sessions)
         self._days = [session.day for session in self._sessions]
         self._opens = [session.open for session in self._sessions]
         self._closes = [session.close for session in self._sessions]
+        self.first, self.last = self._closes[1], self._opens[-1] - timedelta(seconds=1)
+
+    def check(self, at: datetime) -> None:
+        """UsageError for a moment the exchange's clock cannot stand at."""
+        if not self.first <= at <= self.last:
+            bounds = f"{self.first:%Y-%m-%d %H:%M} to {self.last:%Y-%m-%d %H:%M} UTC"
+            raise UsageError(f"{at:%Y-%m-%d %H:%M} is outside the exchange's calendar ({bounds})")
 
     def on(self, day: date) -> Session | None:
         """The session of a New York day; None on weekends and holidays."""
@@ -64,7 +74,7 @@ class Sessions:
 
     def _within(self, index: int, at: datetime) -> Session:
         if not 0 <= index < len(self._sessions):
-            raise UsageError(f"{at:%Y-%m-%d} is outside the exchange's calendar ({FIRST_DAY} to {LAST_DAY})")
+            raise UsageError(f"{at:%Y-%m-%d} has no such session in the exchange's calendar")
         return self._sessions[index]
 
 

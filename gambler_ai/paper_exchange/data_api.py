@@ -1,6 +1,6 @@
 """Market data over REST (reference section 10): bars, quotes and trades, their latest ones, and snapshots."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from functools import partial
 from itertools import dropwhile
@@ -10,6 +10,7 @@ from gambler_ai.paper_exchange import ticks, wire
 from gambler_ai.paper_exchange.data_query import (
     LATEST_FEEDS,
     Span,
+    Stretch,
     check_feed,
     checked_symbol,
     page_token,
@@ -18,8 +19,9 @@ from gambler_ai.paper_exchange.data_query import (
 from gambler_ai.paper_exchange.market import Quote
 from gambler_ai.paper_exchange.queries import Query
 from gambler_ai.paper_exchange.refusal import Refused
-from gambler_ai.paper_exchange.timeframes import Grouping, days, grouping
+from gambler_ai.paper_exchange.timeframes import Grouping, days, grouping, minutes
 from gambler_ai.paper_exchange.venue import Venue
+from gambler_ai.paper_exchange.work import Work
 
 Args = tuple[str, ...]
 Item = dict[str, Any]
@@ -33,16 +35,16 @@ class Entry(NamedTuple):
     show: Callable[[], Item]
 
 
-def history(venue: Venue, query: Query, args: Args) -> Item:
+def history(venue: Venue, query: Query, args: Args) -> Work[Item]:
     """GET /v2/stocks/{bars|quotes|trades}."""
-    found, token = _page(venue, args[0], symbols(query), query)
+    found, token = yield from _page(venue, args[0], symbols(query), query)
     return {args[0]: found, "next_page_token": token, **_currency(query)}
 
 
-def symbol_history(venue: Venue, query: Query, args: Args) -> Item:
+def symbol_history(venue: Venue, query: Query, args: Args) -> Work[Item]:
     """GET /v2/stocks/{symbol}/{bars|quotes|trades}; null when there is nothing."""
     symbol, kind = args
-    found, token = _page(venue, kind, [checked_symbol(symbol)], query)
+    found, token = yield from _page(venue, kind, [checked_symbol(symbol)], query)
     return {"symbol": symbol, kind: found.get(symbol), "next_page_token": token, **_currency(query)}
 
 
@@ -90,15 +92,14 @@ def _latest(venue: Venue, kind: str, symbol: str) -> Item | None:
         return wire.bar(bar) if bar else None
     if kind == "quotes":
         return wire.quote(quote) if quote else None
-    last = ticks.trades(bar)[-1] if bar else None
-    if quote is None or (last and last.at >= quote.at and last.price == quote.last):
-        return wire.bar_trade(last) if last else None
+    if quote is None or (bar is not None and quote == Quote.closing(bar)):
+        return wire.bar_trade(ticks.trades(bar)[-1]) if bar else None
     return wire.trade(quote)
 
 
 def _snapshot(venue: Venue, symbol: str) -> Item:
     today = venue.now.replace(microsecond=0)
-    bars = list(days(venue, symbol, today - _LOOK_BACK, today))[-2:]
+    bars = list(days(venue, symbol, Stretch(today - _LOOK_BACK, today, venue.now)))[-2:]
     bar = venue.market.latest(symbol, venue.now)
     return {
         "latestTrade": _latest(venue, "trades", symbol),
@@ -109,35 +110,39 @@ def _snapshot(venue: Venue, symbol: str) -> Item:
     }
 
 
-def _page(venue: Venue, kind: str, named: list[str], query: Query) -> tuple[dict[str, list[Item]], str | None]:
-    """`limit` counts all symbols together; a token names the symbol and the last item already given."""
+def _page(venue: Venue, kind: str, named: list[str], query: Query) -> Work[tuple[dict[str, list[Item]], str | None]]:
+    """`limit` counts all symbols together; a token names the symbol and the last item already given.
+
+    Items are made one by one, no more than are given, with a pause after each day.
+    """
     frame = grouping(query.get("timeframe", "")) if kind == "bars" else None
     span = Span.read(query, venue.now)
     found: dict[str, list[Item]] = {}
-    room, given = span.limit, ""
+    room, given, day = span.limit, ("", span.at), 0
     for symbol in dropwhile(lambda one: one < span.at_symbol, named):
         if symbol not in venue.market.symbols:
             continue
-        entries = sorted(_entries(venue, kind, frame, symbol, span), key=lambda one: one.at, reverse=span.newest_first)
-        entries = [entry for entry in entries if span.unseen(symbol, entry.at)]
-        if entries and room == 0:
-            return found, given
-        if entries:
-            found[symbol] = [entry.show() for entry in entries[:room]]
-            given = page_token(symbol, entries[:room][-1].at)
-            if len(entries) > room:
-                return found, given
-            room -= len(entries)
+        for entry in _entries(venue, kind, frame, symbol, span.of(symbol)):
+            if room == 0:
+                return found, page_token(*given)
+            found.setdefault(symbol, []).append(entry.show())
+            room, given = room - 1, (symbol, entry.at)
+            if entry.at.toordinal() != day:
+                day = entry.at.toordinal()
+                yield
     return found, None
 
 
-def _entries(venue: Venue, kind: str, frame: Grouping | None, symbol: str, span: Span) -> Iterable[Entry]:
+def _entries(venue: Venue, kind: str, frame: Grouping | None, symbol: str, stretch: Stretch) -> Iterator[Entry]:
     if frame is not None:
-        return [Entry(bar.start, partial(wire.bar, bar)) for bar in frame(venue, symbol, span.start, span.end)]
-    bars = venue.market.bars(symbol, span.start - venue.market.width(), span.end, venue.now)
-    if kind == "quotes":
-        quotes = [Quote.closing(bar) for bar in bars]
-        every = [Entry(quote.at, partial(wire.quote, quote)) for quote in quotes]
-    else:
-        every = [Entry(one.at, partial(wire.bar_trade, one)) for bar in bars for one in ticks.trades(bar)]
-    return [entry for entry in every if span.start <= entry.at <= span.end]
+        yield from (Entry(bar.start, partial(wire.bar, bar)) for bar in frame(venue, symbol, stretch))
+        return
+    for bar in minutes(venue, symbol, stretch._replace(start=stretch.start - venue.market.width())):
+        if kind == "quotes":
+            quote = Quote.closing(bar)
+            every = [Entry(quote.at, partial(wire.quote, quote))]
+        else:
+            every = [Entry(one.at, partial(wire.bar_trade, one)) for one in ticks.trades(bar)]
+        for entry in reversed(every) if stretch.newest_first else every:
+            if stretch.start <= entry.at <= stretch.end:
+                yield entry

@@ -4,15 +4,17 @@ import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
+from typing import NamedTuple
 
-from gambler_ai.paper_exchange.queries import Query, start_of_day, words
+from gambler_ai.paper_exchange.queries import Query, parse_moment, start_of_day, words
 from gambler_ai.paper_exchange.refusal import Refused
 
 _LARGEST_PAGE = 10_000
 _SYMBOL = re.compile(r"[A-Z0-9][A-Z0-9./]*")
 HISTORY_FEEDS = ("iex", "sip", "boats", "otc")
 LATEST_FEEDS = (*HISTORY_FEEDS, "delayed_sip", "overnight")
+_FIRST, _TICK = datetime(1970, 1, 1, tzinfo=UTC), timedelta(microseconds=1)
 _ADJUSTMENTS = ("raw", "split", "dividend", "spin-off", "all")
 
 
@@ -43,6 +45,15 @@ def check_feed(query: Query, feeds: Iterable[str]) -> None:
         raise bad_data(f"invalid feed: {feed}")
 
 
+class Stretch(NamedTuple):
+    """From `start` to `end`, both inclusive, of what is known at `at`; oldest first unless said."""
+
+    start: datetime
+    end: datetime
+    at: datetime
+    newest_first: bool = False
+
+
 @dataclass(frozen=True, slots=True)
 class Span:
     """A request for history, read and checked: from `start` to `end`, both inclusive."""
@@ -50,6 +61,7 @@ class Span:
     start: datetime
     end: datetime
     limit: int
+    at: datetime
     newest_first: bool
     at_symbol: str
     seen: datetime | None
@@ -65,13 +77,19 @@ class Span:
         sort = query.get("sort") or "asc"
         if sort not in ("asc", "desc"):
             raise bad_data(f"invalid sort: {sort}")
-        return cls(start, end, _limit(query), sort == "desc", *_read_token(query.get("page_token")))
+        return cls(
+            max(start, _FIRST), min(end, now), _limit(query), now, sort == "desc", *_read_token(query.get("page_token"))
+        )
 
-    def unseen(self, symbol: str, at: datetime) -> bool:
-        """Whether an item still has to be given."""
-        if symbol != self.at_symbol or self.seen is None:
-            return True
-        return at < self.seen if self.newest_first else at > self.seen
+    def of(self, symbol: str) -> Stretch:
+        """What has still to be given of a symbol."""
+        start, end = self.start, self.end
+        if symbol == self.at_symbol and self.seen is not None:
+            if self.newest_first:
+                end = min(end, self.seen - _TICK)
+            else:
+                start = max(start, self.seen + _TICK)
+        return Stretch(start, end, self.at, self.newest_first)
 
 
 def page_token(symbol: str, at: datetime) -> str:
@@ -85,7 +103,7 @@ def _read_token(token: str | None) -> tuple[str, datetime | None]:
     try:
         symbol, _, at = urlsafe_b64decode(token.encode()).decode().partition("|")
         return symbol, datetime.fromisoformat(at).astimezone(UTC)
-    except ValueError:
+    except (ValueError, OverflowError):
         raise bad_data("invalid page_token") from None
 
 
@@ -94,10 +112,9 @@ def _moment(query: Query, name: str) -> datetime | None:
     if not text:
         return None
     try:
-        parsed = datetime.fromisoformat(text.replace(" ", "+"))
+        return parse_moment(text)
     except ValueError:
         raise bad_data(f"invalid {name}: {text}") from None
-    return parsed.astimezone(UTC) if parsed.tzinfo else parsed.replace(tzinfo=UTC)
 
 
 def _limit(query: Query) -> int:

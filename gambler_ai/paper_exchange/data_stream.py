@@ -13,13 +13,14 @@ import msgpack
 from starlette.websockets import WebSocket
 
 from gambler_ai.paper_exchange import ticks, wire
+from gambler_ai.paper_exchange.acts import ITEM_EVENTS
 from gambler_ai.paper_exchange.audience import MarketEvent, Status
 from gambler_ai.paper_exchange.exchange import Exchange
 from gambler_ai.paper_exchange.faults import Faults
 from gambler_ai.paper_exchange.gate import Gate
 from gambler_ai.paper_exchange.market import Bar
 from gambler_ai.paper_exchange.pacing import Pacing
-from gambler_ai.paper_exchange.sockets import Channel
+from gambler_ai.paper_exchange.sockets import Channel, Piece
 from gambler_ai.paper_exchange.streams import read
 from gambler_ai.paper_exchange.ticks import Trade
 from gambler_ai.paper_exchange.timeframes import day_so_far
@@ -40,7 +41,6 @@ _ERRORS = {
     410: "invalid subscribe action for this feed",
     411: "insufficient scope",
 }
-_EVENTS = {"b": "bar", "u": "bar", "d": "bar", "q": "quote", "t": "trade", "s": "status", "l": "luld"}
 _SLOW = [{"T": "error", "code": 407, "msg": _ERRORS[407]}]
 
 
@@ -53,7 +53,7 @@ class MarketData:
         self._gate = gate
         self._pacing = pacing
         self._packed = "msgpack" in socket.headers.get("content-type", "")
-        self._channel = Channel(socket, faults, self._encode, _SLOW)
+        self._channel = Channel(socket, faults, self._encode, _SLOW, batched=True)
         self._account: str | None = None
         self._wanted: dict[str, set[str]] = {kind: set() for kind in _SERVED}
         self._stop: Callable[[], None] | None = None
@@ -156,8 +156,7 @@ class MarketData:
         items += [self._bar("b", bar) for bar in bars] + self._other_bars(event) + self._statuses(event.status)
         if not items:
             return
-        lead = bars[0].symbol if bars else items[-1]["S"]
-        self._channel.publish(_EVENTS[items[-1]["T"]], lead, items)
+        self._channel.publish(Piece(ITEM_EVENTS[item["T"]], item["S"], item) for item in items)
         if bars and self._account:
             self._pacing.sent(self._account)
 

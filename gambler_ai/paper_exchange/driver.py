@@ -1,30 +1,40 @@
 """What moves the exchange's clock: the wall at some speed, as fast as possible, the traders, or nobody."""
 
 import asyncio
+import logging
 import time
 from datetime import datetime, timedelta
+from typing import Any
 
 from gambler_ai.errors import UsageError
 from gambler_ai.paper_exchange.exchange import Exchange
+from gambler_ai.paper_exchange.fields import Kind, read_fields
 from gambler_ai.paper_exchange.pacing import Pacing
 
+_LOG = logging.getLogger(__name__)
 _TICK_S = 0.05
 _LEAD = timedelta(seconds=1)
 _NIGHT = timedelta(minutes=2)
-_NAMED = ("max", "paced", "manual")
+_NAMED, _FOLLOWED = ("max", "paced", "manual"), ("max", "paced")
+
+
+def _speed(value: Any) -> str | float:
+    text = str(value)
+    if text in _NAMED:
+        return text
+    factor = float(text)
+    if not 0 < factor < 1e6:
+        raise ValueError
+    return factor
+
+
+SPEED = Kind("a factor above 0, max, paced or manual", _speed)
 
 
 def read_speed(text: str) -> str | float:
     """`max`, `paced`, `manual`, or a factor of wall time above zero. UsageError for anything else."""
-    if text in _NAMED:
-        return text
-    try:
-        factor = float(text)
-    except ValueError:
-        factor = 0.0
-    if not 0 < factor < 1e6:
-        raise UsageError(f"speed {text!r}: want a factor above 0, max, paced or manual")
-    return factor
+    found: str | float = read_fields("exchange", {"speed": text}, {"speed": SPEED})["speed"]
+    return found
 
 
 class Driver:
@@ -37,6 +47,7 @@ class Driver:
         self._pacing = pacing
         self._night = night
         self._speed = read_speed(speed)
+        self._awaited = self._speed in _FOLLOWED
         self._changed = asyncio.Event()
         self._anchor()
         self._free = self._factor() is not None
@@ -47,10 +58,10 @@ class Driver:
         """As given."""
         return self._speed if isinstance(self._speed, str) else f"{self._speed:g}"
 
-    def set_speed(self, text: str) -> None:
-        """From now on."""
+    def set_speed(self, speed: str | float) -> None:
+        """From now on, as `SPEED` reads it; `max` then waits for nobody."""
         self.catch_up()
-        self._speed = read_speed(text)
+        self._speed, self._awaited = speed, speed == "paced"
         self.moved()
 
     def moved(self) -> None:
@@ -66,7 +77,7 @@ class Driver:
 
     async def advance(self, to: datetime) -> None:
         """Move the clock there step by step, and let the others of the loop work between the steps."""
-        while (event := self._exchange.next_event()) is not None and event < to:
+        while (event := self._exchange.next_awaited()) is not None and event < to:
             self._exchange.advance_to(event)
             await asyncio.sleep(0)
         self._exchange.advance_to(to)
@@ -98,6 +109,7 @@ class Driver:
 
     def wake(self) -> None:
         """The traders' part of pacing changed; a clock that begins to run by itself counts from here."""
+        self._awaited = self._speed == "paced" or (self._awaited and not self._pacing.begun)
         free = self._factor() is not None
         if free != self._free:
             self._free = free
@@ -105,10 +117,10 @@ class Driver:
         self._changed.set()
 
     def _factor(self) -> float | None:
-        """The factor of a continuous clock. A paced market that nobody follows yet goes at wall speed."""
+        """The factor of a continuous clock. A market whose first follower has yet to come goes at wall speed."""
         if isinstance(self._speed, float):
             return self._speed
-        return 1.0 if self._speed == "paced" and not self._pacing.begun else None
+        return 1.0 if self._awaited and not self._pacing.begun else None
 
     def _may_step(self) -> bool:
         return self._speed == "max" or (self._speed == "paced" and self._pacing.ready())
@@ -116,6 +128,8 @@ class Driver:
     def _step(self) -> bool:
         event = self._exchange.next_event()
         if event is None:
+            if self._exchange.now >= self._exchange.venue.sessions.last - _NIGHT:
+                _LOG.warning("the exchange's calendar has ended: the market stands still")
             return False
         self._exchange.advance_to(event)
         return True

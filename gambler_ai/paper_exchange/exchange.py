@@ -5,13 +5,14 @@ from a seed. Whatever `request` answered and whatever a listener was told has be
 """
 
 import json
+import sqlite3
 from collections.abc import Callable
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from gambler_ai.errors import UsageError
+from gambler_ai.errors import DatabaseUnavailable, UsageError
 from gambler_ai.paper_exchange import api, wire
 from gambler_ai.paper_exchange.api import Answer
 from gambler_ai.paper_exchange.audience import Audience, Frame, MarketEvent, Status
@@ -23,6 +24,7 @@ from gambler_ai.paper_exchange.market import Market, Quote
 from gambler_ai.paper_exchange.store import LabRow, RequestRow, Store
 from gambler_ai.paper_exchange.truth import truth
 from gambler_ai.paper_exchange.venue import Changes, Venue
+from gambler_ai.paper_exchange.work import Work, finished
 
 __all__ = ["Answer", "Exchange", "Frame", "MarketEvent"]
 
@@ -39,6 +41,8 @@ class Exchange:
         self._requests: list[RequestRow] = []
         self.limits = Limits()
         self._stored_now: datetime | None = None
+        self.broken: DatabaseUnavailable | None = None
+        self.fail: Callable[[], None] = lambda: None
         venue.tell = self._audience.tell
 
     @classmethod
@@ -84,6 +88,7 @@ class Exchange:
     ) -> "Exchange":
         stored = json.loads(meta.get("moment", "{}"))
         now = datetime.fromisoformat(stored["now"]) if stored else start.astimezone(UTC)
+        nyse().check(now)
         ids = Ids(int(meta["seed"]), stored.get("counters"))
         venue = Venue(market, nyse(), ids, now, Decimal(str(partial_fill_rate)))
         _load(venue, store, stored)
@@ -109,9 +114,15 @@ class Exchange:
         self, method: str, path: str, query: dict[str, str], body: str | bytes | None, key: str, secret: str
     ) -> Answer:
         """`request` without the commit, so that a server may commit several at once; answer only after `commit`."""
+        return finished(self.acting(method, path, query, body, key, secret))
+
+    def acting(
+        self, method: str, path: str, query: dict[str, str], body: str | bytes | None, key: str, secret: str
+    ) -> Work[Answer]:
+        """`act` in steps: a long history pauses after each day it has looked at; nothing else does."""
         self._settle_wall()
         account = self.keyring.account(key, secret)
-        answer = api.answer(self.venue, account, method, path, query, body)
+        answer = yield from api.answering(self.venue, account, method, path, query, body)
         if not key or not secret:
             answer = Answer.no_credentials()
         client_order_id = api.client_order_id_of(path, query, body)
@@ -151,22 +162,34 @@ class Exchange:
         return self.venue.now
 
     def next_event(self) -> datetime | None:
-        """When something happens next: a bar, an opening, a close, a decision. None after the market."""
+        """When something happens next: a bar, an opening, a close, a decision. None after market and calendar."""
+        return self._next(bars=True)
+
+    def next_awaited(self) -> datetime | None:
+        """`next_event` without the bars that nobody watches and no order waits for."""
+        return self._next(bars=self._audience.watched or bool(self.venue.book.working))
+
+    def _next(self, bars: bool) -> datetime | None:
         venue = self.venue
         due = venue.next_due()
         moments = [due] if due else []
         market_next = venue.market.next_time(venue.now)
         if market_next is not None:
             session = venue.sessions.current_or_next(venue.now)
-            moments += [market_next, session.open if venue.now < session.open else session.close]
+            moments += [market_next] if bars else []
+            moments.append(session.open if venue.now < session.open else session.close)
         elif venue.session:
             moments.append(venue.session.close)
-        return min(moments, default=None)
+        return min((at for at in moments if at <= venue.sessions.last), default=None)
 
     def advance_to(self, to: datetime) -> None:
-        """Let everything up to `to` happen, in order, then stand at `to`. Time never runs backwards."""
+        """Let everything up to `to` happen, in order, then stand at `to`, or at the calendar's end.
+
+        Time never runs backwards.
+        """
         self._settle_wall()
-        while (event := self.next_event()) is not None and event <= to:
+        to = min(to, self.venue.sessions.last)
+        while (event := self.next_awaited()) is not None and event <= to:
             self._step(event)
         self.venue.now = max(self.venue.now, to)
         self._commit_if_needed()
@@ -234,7 +257,13 @@ class Exchange:
             self.commit()
 
     def commit(self) -> None:
-        """Store everything in one transaction, then tell the listeners what they have to hear."""
+        """Store everything in one transaction, then tell the listeners what they have to hear.
+
+        DatabaseUnavailable when it cannot be stored, from then on always: memory is ahead of the disk, and whoever
+        is told more would be told what a restart takes back. `fail` is called once, to end the process.
+        """
+        if self.broken is not None:
+            raise self.broken
         venue = self.venue
         moment = {
             "now": venue.now.isoformat(),
@@ -248,14 +277,22 @@ class Exchange:
             ],
         }
         changes = venue.changes
-        self._store.save(
-            {"moment": json.dumps(moment)},
-            changes.accounts.values(),
-            changes.orders.values(),
-            changes.executions,
-            self._requests,
-            changes.activities,
-        )
+        try:
+            self._store.save(
+                {"moment": json.dumps(moment)},
+                changes.accounts.values(),
+                changes.orders.values(),
+                changes.executions,
+                self._requests,
+                changes.activities,
+            )
+        except (sqlite3.Error, OSError, ValueError, TypeError) as broken:
+            self.broken = DatabaseUnavailable(
+                f"the exchange could not store its state ({type(broken).__name__}: {broken}) and ends; all that it "
+                "answered before is stored: make room or mend the disk, and start it again on the same state"
+            )
+            self.fail()
+            raise self.broken from broken
         venue.changes, self._requests, self._stored_now = Changes(), [], venue.now
         self._audience.flush()
 
@@ -290,8 +327,10 @@ class Exchange:
 
     def close(self) -> None:
         """Store and let go of the file."""
-        self.commit()
-        self._store.close()
+        try:
+            self.commit()
+        finally:
+            self._store.close()
 
     def _commit_if_needed(self) -> None:
         if self.venue.changes or self._audience.waiting:

@@ -47,9 +47,9 @@ def _trade(venue: Floor, order: Order, price: Decimal) -> None:
 def _part(venue: Floor, order: Order, remaining: Decimal) -> Decimal:
     forced = venue.fault("partial_fill", order)
     if forced is not None:
-        return min(forced.qty, remaining) if forced.qty else matching.part(remaining, _HALF)
+        return matching.part(remaining, forced.qty or remaining * _HALF)
     if venue.partial_fill_rate and venue.ids.chance("partial") < venue.partial_fill_rate:
-        return matching.part(remaining, _SMALLEST_PART + _PART_RANGE * venue.ids.chance("part"))
+        return matching.part(remaining, remaining * (_SMALLEST_PART + _PART_RANGE * venue.ids.chance("part")))
     return remaining
 
 

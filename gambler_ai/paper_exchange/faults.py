@@ -2,49 +2,14 @@
 
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
+from gambler_ai.paper_exchange.acts import AFTER, BEFORE, INSTEAD, ON_REQUESTS, read_rule
 from gambler_ai.paper_exchange.api import Answer
 from gambler_ai.paper_exchange.book import Order
-from gambler_ai.paper_exchange.refusal import Refused
-
-BEFORE = frozenset({"reset_before", "hang_before", "status_before", "delay_before", "html_before"})
-AFTER = frozenset(
-    {
-        "reset_after",
-        "hang_after",
-        "status_after",
-        "delay_after",
-        "html_after",
-        "truncate_after",
-        "trickle_after",
-        "empty",
-        "duplicate",
-    }
-)
-INSTEAD = frozenset({"stale"})
-ON_REQUESTS = BEFORE | AFTER | INSTEAD
-ON_FRAMES = frozenset(
-    {
-        "ws_mute",
-        "ws_drop",
-        "ws_cut",
-        "ws_delay",
-        "ws_duplicate",
-        "ws_swap",
-        "ws_null",
-        "ws_unknown",
-        "ws_status",
-        "ws_bare",
-    }
-)
-ON_ORDERS = frozenset({"partial_fill", "hold_cancel", "reject"})
-_ACTS = ON_REQUESTS | ON_FRAMES | ON_ORDERS
-_MATCHERS = frozenset({"method", "path", "symbol", "event"})
-
 
 Past = Callable[[str, str, dict[str, str], bytes, str, str], Answer]
 
@@ -87,33 +52,23 @@ class Faults:
         self._count = 0
 
     @property
+    def in_force(self) -> bool:
+        """Whether there is any rule."""
+        return bool(self._rules)
+
+    @property
     def rules(self) -> list[Rule]:
         """The rules still in force."""
         self._forget_ended()
         return list(self._rules)
 
     def add(self, fields: dict[str, Any]) -> Rule:
-        """Read and add a rule; Refused (422) when it makes no sense."""
-        act, match = fields.get("act"), fields.get("match") or {}
-        if act not in _ACTS:
-            raise Refused(422, None, f"unknown act {act!r}; known: {', '.join(sorted(_ACTS))}")
-        if not isinstance(match, dict) or not match.keys() <= _MATCHERS:
-            raise Refused(422, None, f"match takes {', '.join(sorted(_MATCHERS))}")
-        try:
-            re.compile(str(match.get("path", "")))
-            p = Decimal(str(fields.get("p", 1)))
-            times = None if fields.get("times") is None else int(fields["times"])
-            seconds = None if fields.get("seconds") is None else float(fields["seconds"])
-            code = None if fields.get("code") is None else int(fields["code"])
-            qty = None if fields.get("qty") is None else Decimal(str(fields["qty"]))
-        except (ValueError, ArithmeticError, re.error) as broken:
-            raise Refused(422, None, f"malformed rule: {broken}") from broken
-        if (act.startswith("delay") or act in ("ws_delay", "stale")) and seconds is None:
-            raise Refused(422, None, f"{act} wants seconds")
+        """Read and add a rule; UsageError when it makes no sense."""
+        read = {"times": None, "seconds": None, "code": None, "qty": None, "p": Decimal(1), **read_rule(fields)}
         self._count += 1
-        rule = Rule(self._count, {k: str(v) for k, v in match.items()}, act, p, times, seconds, code, qty=qty)
-        if act in INSTEAD and seconds is not None:
-            rule.until = self._now() + seconds
+        rule = Rule(self._count, **read)
+        if rule.act in INSTEAD and rule.seconds is not None:
+            rule.until = self._now() + rule.seconds
         self._rules.append(rule)
         return rule
 
@@ -126,29 +81,31 @@ class Faults:
         self._muting = [rule for rule in self._muting if not rule.lifted]
         return gone
 
-    def on_request(self, method: str, path: str, symbol: Callable[[], str | None]) -> Rule | None:
+    def on_request(self, method: str, path: str, symbols: Callable[[], Collection[str]]) -> Rule | None:
         """The fault of a request, if any; uses the rule up by one. What was true once is told to readers only."""
         if not self._rules:
             return None
-        acts = ON_REQUESTS if method == "GET" else BEFORE | AFTER
-        return self._take(acts, {"method": method, "path": path, "symbol": symbol()})
+        acts = ON_REQUESTS if method == "GET" else (*BEFORE, *AFTER)
+        return self._take(acts, {"method": [method], "path": [path], "symbol": symbols()})
 
-    def on_frame(self, path: str, event: str, symbol: str | None) -> Rule | None:
-        """The fault of a websocket frame, if any; uses the rule up by one."""
-        rule = self._take(ON_FRAMES, {"path": path, "event": event, "symbol": symbol}) if self._rules else None
+    def on_frame(self, acts: Collection[str], path: str, event: str, symbol: str | None) -> Rule | None:
+        """The fault of an item of a websocket, if any; uses the rule up by one."""
+        if not self._rules:
+            return None
+        rule = self._take(acts, {"path": [path], "event": [event], "symbol": [symbol] if symbol else []})
         if rule and rule.act == "ws_mute":
             self._muting.append(rule)
         return rule
 
     def on_order(self, act: str, order: Order) -> Rule | None:
         """The fault of an order, if any; uses the rule up by one."""
-        return self._take(frozenset({act}), {"symbol": order.symbol}) if self._rules else None
+        return self._take((act,), {"symbol": [order.symbol]}) if self._rules else None
 
     def _forget_ended(self) -> None:
         now = self._now()
         self._rules = [rule for rule in self._rules if rule.until is None or now < rule.until]
 
-    def _take(self, acts: frozenset[str], facts: dict[str, str | None]) -> Rule | None:
+    def _take(self, acts: Collection[str], facts: dict[str, Collection[str]]) -> Rule | None:
         self._forget_ended()
         for rule in self._rules:
             if rule.act in acts and all(_fits(name, want, facts) for name, want in rule.match.items()):
@@ -162,8 +119,8 @@ class Faults:
         return None
 
 
-def _fits(name: str, want: str, facts: dict[str, str | None]) -> bool:
-    have = facts.get(name)
-    if have is None:
-        return False
-    return re.search(want, have) is not None if name == "path" else want.upper() == have.upper()
+def _fits(name: str, want: str, facts: dict[str, Collection[str]]) -> bool:
+    have = facts.get(name, ())
+    if name == "path":
+        return any(re.search(want, one) for one in have)
+    return any(want.upper() == one.upper() for one in have)

@@ -40,10 +40,17 @@ class Keyring:
         if keys_die:
             self.dead.add(account.key)
 
+    def next_id(self, key: str) -> str | None:
+        """The account a key without an open one will open; None for a dead key."""
+        return None if key in self.dead else self._id(key)
+
+    def _id(self, key: str) -> str:
+        generation = sum(account.key == key for account in self._venue.accounts.values())
+        return self._venue.ids.fixed_uuid("account", f"{key}:{generation}" if generation else key)
+
     def _open(self, key: str, secret: str) -> Account:
         venue = self._venue
-        generation = sum(account.key == key for account in venue.accounts.values())
-        account_id = venue.ids.fixed_uuid("account", f"{key}:{generation}" if generation else key)
+        account_id = self._id(key)
         number = "PA3" + account_id.replace("-", "")[:9].upper()
         account = Account(account_id, key, _hash(secret), number, venue.now, multiplier=venue.switches.multiplier)
         venue.accounts[account_id] = account

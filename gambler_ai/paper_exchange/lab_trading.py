@@ -6,8 +6,8 @@ from typing import Any
 from gambler_ai.paper_exchange import actions
 from gambler_ai.paper_exchange.audience import Status
 from gambler_ai.paper_exchange.exchange import Exchange
+from gambler_ai.paper_exchange.fields import FLAG, Kind, listed, number, read_fields, word
 from gambler_ai.paper_exchange.market import CENT
-from gambler_ai.paper_exchange.refusal import Refused
 
 _PAUSE = "LUDP"
 _REASONS = {
@@ -16,6 +16,12 @@ _REASONS = {
     _PAUSE: "Volatility Trading Pause",
 }
 _BAND = Decimal("0.05")
+_ACTIONS: dict[str, dict[str, Kind]] = {
+    "split": {"ratio": number(0, 1000, above=True).must()},
+    "dividend": {"per_share": number(0, 10**6, above=True).must()},
+    "name_change": {},
+    "delisting": {},
+}
 
 
 def set_switches(exchange: Exchange, wanted: dict[str, Any]) -> dict[str, Any]:
@@ -27,9 +33,9 @@ def set_switches(exchange: Exchange, wanted: dict[str, Any]) -> dict[str, Any]:
 
 def halt(exchange: Exchange, fields: dict[str, Any]) -> dict[str, Any]:
     """Halt trading of a `symbol`, or resume it (`"halted": false`); `reason` is a code of the tape."""
-    symbol, halted, reason = str(fields["symbol"]), fields.get("halted", True), str(fields.get("reason", "T12"))
-    if symbol not in exchange.venue.market.symbols or not isinstance(halted, bool) or reason not in _REASONS:
-        raise Refused(422, None, f"a halt wants a known symbol, halted true or false, reason {', '.join(_REASONS)}")
+    known = {"symbol": listed(exchange.venue.market.symbols).must(), "halted": FLAG, "reason": word(*_REASONS)}
+    read = read_fields("halt", fields, known)
+    symbol, halted, reason = read["symbol"], read.get("halted", True), read.get("reason", "T12")
     switches, band = exchange.venue.switches, None
     others = {*switches.halted.split(",")} - {"", symbol}
     switches.set({"halted": ",".join(sorted({*others, symbol} if halted else others))})
@@ -38,7 +44,7 @@ def halt(exchange: Exchange, fields: dict[str, Any]) -> dict[str, Any]:
         last = exchange.venue.mark(symbol)
         code, message = "P", "Volatility Trading Pause"
         band = (last * (1 - _BAND)).quantize(CENT), (last * (1 + _BAND)).quantize(CENT)
-    told = (reason, _REASONS[reason]) if halted else ("", "")
+    told: tuple[str, str] = (reason, _REASONS[reason]) if halted else ("", "")
     exchange.show_status(Status(symbol, exchange.now, code, message, *told, band))
     return {"halted": switches.halted}
 
@@ -48,16 +54,18 @@ def corporate_action(exchange: Exchange, fields: dict[str, Any]) -> dict[str, An
 
     split `ratio` (new shares for one old), dividend `per_share` (USD), name_change `new_symbol`, delisting.
     """
-    kind, symbol, venue = fields.get("type"), str(fields["symbol"]), exchange.venue
+    venue, named = exchange.venue, {"type": word(*_ACTIONS).must()}
+    kind = read_fields("corporate action", {"type": fields.get("type")}, named)["type"]
+    known = listed(venue.market.symbols).must()
+    symbols = {"symbol": known, "new_symbol": known} if kind == "name_change" else {"symbol": known}
+    read = read_fields(kind, fields, {**named, **symbols, **_ACTIONS[kind]})
     if kind == "split":
-        actions.split(venue, symbol, Decimal(str(fields["ratio"])))
+        actions.split(venue, read["symbol"], read["ratio"])
     elif kind == "dividend":
-        actions.pay_dividend(venue, symbol, Decimal(str(fields["per_share"])))
+        actions.pay_dividend(venue, read["symbol"], read["per_share"])
     elif kind == "name_change":
-        actions.change_name(venue, symbol, str(fields["new_symbol"]))
-    elif kind == "delisting":
-        actions.delist(venue, symbol)
+        actions.change_name(venue, read["symbol"], read["new_symbol"])
     else:
-        raise Refused(422, None, f"corporate action {kind!r}: want split, dividend, name_change or delisting")
+        actions.delist(venue, read["symbol"])
     exchange.commit()
-    return {"type": kind, "symbol": symbol}
+    return {"type": kind, "symbol": read["symbol"]}

@@ -3,14 +3,10 @@
 Sources disagree on most of it, so each is set at the start or by the lab (`/_lab/limits`), and stored.
 """
 
-from dataclasses import asdict, dataclass, fields
-from decimal import Decimal, InvalidOperation
+from dataclasses import asdict, dataclass
 from typing import Any
 
-from gambler_ai.errors import UsageError
-
-_NONE, _LARGEST = Decimal(-1), Decimal(10) ** 9
-_WORDS = {"true": True, "false": False}
+from gambler_ai.paper_exchange.fields import SETTING, read_fields, seconds, whole
 
 
 @dataclass(slots=True)
@@ -30,25 +26,24 @@ class Limits:
 
     def set(self, wanted: dict[str, Any]) -> None:
         """Set some by name, given as JSON or as text; UsageError for one that cannot be, and then nothing is set."""
-        read = {name: self._read(name, value) for name, value in wanted.items()}
-        for name, value in read.items():
+        for name, value in read_fields("limits", wanted, _KINDS).items():
             setattr(self, name, value)
 
     def show(self) -> dict[str, Any]:
         """All of them, as JSON."""
         return asdict(self)
 
-    def _read(self, name: str, value: Any) -> Any:
-        names = [one.name for one in fields(self)]
-        if name not in names:
-            raise UsageError(f"no limit {name!r}; there are {', '.join(names)}")
-        kind, text = type(getattr(self, name)), str(value).lower()
-        if kind is bool and text in _WORDS:
-            return _WORDS[text]
-        try:
-            number = Decimal(text) if kind is not bool else _NONE
-        except InvalidOperation:
-            number = _NONE
-        if not number.is_finite() or not 0 <= number < _LARGEST:
-            raise UsageError(f"limit {name}: want {'true or false' if kind is bool else 'a number from 0'}")
-        return kind(number)
+
+_COUNT, _SECONDS = whole(0, 10**9), seconds(0, 10**9)
+_KINDS = {
+    "requests_per_minute": _COUNT,
+    "rate_headers": SETTING,
+    "stream_connections": _COUNT,
+    "stream_slot_seconds": _SECONDS,
+    "data_connections": _COUNT,
+    "data_symbols": _COUNT,
+    "data_auth_seconds": _SECONDS,
+    "data_scope": SETTING,
+    "sip": SETTING,
+    "updated_bars": SETTING,
+}

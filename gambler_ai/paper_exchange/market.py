@@ -4,10 +4,13 @@ A market is asked, it does not push: the exchange looks a quote up when it needs
 trades costs nothing, and the answer to "what was known at T" is the same at every speed.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import NamedTuple, Protocol
+
+from gambler_ai.paper_exchange.calendar import Session
 
 CENT = Decimal("0.01")
 
@@ -30,6 +33,17 @@ class Bar(NamedTuple):
     ask: Decimal
     bid_size: int
     ask_size: int
+
+    @classmethod
+    def joined(cls, parts: "Sequence[Bar]") -> "Bar":
+        """One bar of some that follow each other, with the quote of the last."""
+        return parts[-1]._replace(
+            start=parts[0].start,
+            open=parts[0].open,
+            high=max(bar.high for bar in parts),
+            low=min(bar.low for bar in parts),
+            volume=sum(bar.volume for bar in parts),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +89,9 @@ class Market(Protocol):
 
     def bars(self, symbol: str, start: datetime, end: datetime, at: datetime) -> list[Bar]:
         """Bars with start <= bar.start <= end that are complete at `at`, oldest first."""
+
+    def day(self, symbol: str, session: Session, at: datetime) -> Bar | None:
+        """The bars of a regular session that are complete at `at`, as one; None before the first."""
 
     def width(self) -> timedelta:
         """How long one bar is."""

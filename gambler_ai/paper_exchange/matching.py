@@ -67,10 +67,10 @@ def fill_price(order: Order, quote: Quote) -> Decimal | None:
     return price if (price <= worst if order.side == "buy" else price >= worst) else None
 
 
-def part(remaining: Decimal, fraction: Decimal) -> Decimal:
-    """A share of what remains, whole shares for whole quantities; all of it when it cannot be divided."""
+def part(remaining: Decimal, wanted: Decimal) -> Decimal:
+    """So much of what remains, in whole shares for whole quantities; all of it when it cannot be divided."""
     step = _ONE if remaining == remaining.to_integral_value() else NANO
-    piece = max(step, (remaining * fraction).quantize(step, ROUND_FLOOR))
+    piece = max(step, wanted.quantize(step, ROUND_FLOOR))
     return piece if piece < remaining else remaining
 
 

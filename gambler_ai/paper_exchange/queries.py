@@ -29,10 +29,18 @@ def moment(query: Query, name: str) -> datetime | None:
     if not text:
         return None
     try:
-        parsed = datetime.fromisoformat(text.replace(" ", "+"))
+        return parse_moment(text)
     except ValueError:
         raise bad(name, text) from None
-    return parsed.astimezone(UTC) if parsed.tzinfo else parsed.replace(tzinfo=UTC)
+
+
+def parse_moment(text: str) -> datetime:
+    """A time of a query, in UTC unless it says otherwise; a plus sign may have become a space. ValueError if none."""
+    parsed = datetime.fromisoformat(text.replace(" ", "+"))
+    try:
+        return parsed.astimezone(UTC) if parsed.tzinfo else parsed.replace(tzinfo=UTC)
+    except OverflowError as broken:
+        raise ValueError(text) from broken
 
 
 def day(query: Query, name: str) -> date | None:

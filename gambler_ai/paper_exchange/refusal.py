@@ -1,11 +1,14 @@
 """How a request is refused: Alpaca's status, code and text, and what is read from a body before."""
 
 import json
-from decimal import Decimal, InvalidOperation
+import re
+from decimal import Decimal
 from functools import lru_cache
 from typing import Any, NoReturn
 
 _LARGEST = Decimal(10) ** 12
+_MOST_PLACES = 30
+_NUMBER = re.compile(r"-?[0-9]*\.?[0-9]+")
 
 
 class Refused(Exception):
@@ -45,10 +48,22 @@ def read_body(body: str | bytes | None) -> dict[str, Any]:
     return parsed
 
 
+def read_json(text: str) -> Any:
+    """JSON that can be stored and sent again. ValueError for any other text, also for one too deep, or for half of
+    a surrogate pair: JSON can write that, and no encoding can."""
+    try:
+        parsed = _DECODE(text)
+    except (RecursionError, ArithmeticError) as broken:
+        raise ValueError("nested too deep, or a number out of all bounds") from broken
+    if "\\u" in text or not text.isascii():
+        json.dumps(parsed, ensure_ascii=False, default=str).encode()
+    return parsed
+
+
 @lru_cache(maxsize=1)
 def _parsed(body: str) -> Any:
     """The same body is asked for its client order id and for its order; nobody changes what was read."""
-    return _DECODE(body)
+    return read_json(body)
 
 
 def _constant(name: str) -> NoReturn:
@@ -58,17 +73,36 @@ def _constant(name: str) -> NoReturn:
 _DECODE = json.JSONDecoder(parse_float=Decimal, parse_constant=_constant).decode
 
 
+def plain_number(value: Any) -> Decimal:
+    """A number of JSON, or its decimal digits as text. ValueError for anything else."""
+    if isinstance(value, float):
+        value = str(value)
+    text = isinstance(value, str) and _NUMBER.fullmatch(value)
+    if not text and (isinstance(value, bool) or not isinstance(value, int | Decimal)):
+        raise ValueError(value)
+    number = Decimal(value)
+    if abs(number.adjusted()) > _MOST_PLACES:  # written out, it would fill the memory
+        raise ValueError(value)
+    return number
+
+
 def read_number(fields: dict[str, Any], name: str) -> Decimal | None:
     """A number, given as such or as text; None when absent, null or empty."""
     value = fields.get(name)
     if value is None or value == "":
         return None
-    if isinstance(value, bool) or not isinstance(value, str | int | Decimal):
-        malformed(f"invalid {name}")
     try:
-        number = Decimal(value)
-    except InvalidOperation:
+        number = plain_number(value)
+    except ValueError:
         malformed(f"invalid {name}")
-    if not number.is_finite() or abs(number) > _LARGEST:
+    if abs(number) > _LARGEST:
         malformed(f"invalid {name}")
     return number
+
+
+def read_flag(fields: dict[str, Any], name: str) -> bool:
+    """True or false; false when absent or null."""
+    value = fields.get(name)
+    if value is not None and not isinstance(value, bool):
+        malformed(f"invalid {name}: want true or false")
+    return bool(value)

@@ -131,7 +131,7 @@ async def _run(exchange: Exchange, options: ServeOptions, listener: socket.socke
             timeout_graceful_shutdown=1,
         )
     )
-    app.fail = lambda: _stop(server)
+    exchange.fail = lambda: _stop(server)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, _stop, server)

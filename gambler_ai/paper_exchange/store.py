@@ -63,8 +63,8 @@ class Store:
 
     def __init__(self, state: str | Path) -> None:
         """Open or create. UsageError when another process holds the file, StoredStateUnsafe when it is not ours."""
-        self._db = sqlite3.connect(str(state), timeout=0.5, isolation_level=None, check_same_thread=False)
         try:
+            self._db = sqlite3.connect(str(state), timeout=0.5, isolation_level=None, check_same_thread=False)
             self._db.execute("PRAGMA locking_mode=EXCLUSIVE")
             self._db.execute("PRAGMA journal_mode=WAL")
             self._db.execute("PRAGMA synchronous=FULL")
@@ -76,7 +76,9 @@ class Store:
             elif version != SCHEMA_VERSION:
                 raise StoredStateUnsafe(f"{state}: exchange state of version {version}, want {SCHEMA_VERSION}")
         except sqlite3.OperationalError as broken:
-            raise UsageError(f"{state}: cannot be opened, perhaps another exchange runs on it ({broken})") from broken
+            place = Path(state).parent
+            why = "perhaps another exchange runs on it" if place.is_dir() else f"there is no directory {place}"
+            raise UsageError(f"{state}: cannot be opened, {why} ({broken})") from broken
         except sqlite3.DatabaseError as broken:
             raise StoredStateUnsafe(f"{state}: not an exchange's state ({broken})") from broken
 
@@ -130,26 +132,26 @@ class Store:
         """One transaction; all of it or nothing."""
         run = self._db
         run.execute("BEGIN IMMEDIATE")
-        run.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", meta.items())
-        run.executemany(
-            "INSERT INTO accounts VALUES (?, ?) ON CONFLICT (id) DO UPDATE SET data = excluded.data",
-            [(account.id, pack(account)) for account in accounts],
-        )
-        run.executemany(
-            "INSERT INTO orders VALUES (?, ?, ?, ?) ON CONFLICT (seq) DO UPDATE SET data = excluded.data",
-            [(order.seq, order.account, order.client_order_id, pack(order)) for order in orders],
-        )
-        run.executemany("INSERT INTO executions VALUES (?, ?)", [(one.seq, pack(one)) for one in executions])
-        run.executemany("INSERT INTO activities VALUES (?, ?)", [(one.seq, pack(one)) for one in activities])
-        run.executemany(
-            "INSERT INTO requests (at, wall_at, account, method, path, client_order_id, status, acted)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-            [
-                (row.at, row.wall_at, row.account, row.method, row.path, row.client_order_id, row.status, row.acted)
-                for row in requests
-            ],
-        )
-        run.execute("COMMIT")
+        with run:
+            run.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", meta.items())
+            run.executemany(
+                "INSERT INTO accounts VALUES (?, ?) ON CONFLICT (id) DO UPDATE SET data = excluded.data",
+                [(account.id, pack(account)) for account in accounts],
+            )
+            run.executemany(
+                "INSERT INTO orders VALUES (?, ?, ?, ?) ON CONFLICT (seq) DO UPDATE SET data = excluded.data",
+                [(order.seq, order.account, order.client_order_id, pack(order)) for order in orders],
+            )
+            run.executemany("INSERT INTO executions VALUES (?, ?)", [(one.seq, pack(one)) for one in executions])
+            run.executemany("INSERT INTO activities VALUES (?, ?)", [(one.seq, pack(one)) for one in activities])
+            run.executemany(
+                "INSERT INTO requests (at, wall_at, account, method, path, client_order_id, status, acted)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                [
+                    (row.at, row.wall_at, row.account, row.method, row.path, row.client_order_id, row.status, row.acted)
+                    for row in requests
+                ],
+            )
 
     def copy_to(self, other: "Store") -> None:
         """Make another store's content this one's."""

@@ -1,6 +1,5 @@
 """`/stream`: an account's order events (reference section 8). Frames are binary; nothing is replayed."""
 
-import json
 from collections.abc import Callable
 from typing import Any
 
@@ -13,7 +12,8 @@ from gambler_ai.paper_exchange.audience import Frame
 from gambler_ai.paper_exchange.exchange import Exchange
 from gambler_ai.paper_exchange.faults import Faults
 from gambler_ai.paper_exchange.gate import Gate
-from gambler_ai.paper_exchange.sockets import Channel
+from gambler_ai.paper_exchange.refusal import read_json
+from gambler_ai.paper_exchange.sockets import Channel, Piece
 
 
 class TradeUpdates:
@@ -91,7 +91,7 @@ class TradeUpdates:
 
     def _send(self, frame: Frame) -> None:
         data = frame["data"]
-        self._channel.publish(data["event"], str(data["order"].get("symbol")), frame)
+        self._channel.publish([Piece(data["event"], data["order"].get("symbol"), frame)])
 
     def _leave(self, linger: float) -> None:
         """Hear no more, and give the slot back; it may stay taken for `linger` seconds."""
@@ -112,7 +112,10 @@ class TradeUpdates:
 def read(raw: str | bytes, packed: bool) -> dict[str, Any]:
     """What a client said, as an object; empty when it makes no sense. JSON is understood in either dialect."""
     try:
-        message = msgpack.unpackb(raw) if packed and isinstance(raw, bytes) else json.loads(raw)
+        if packed and isinstance(raw, bytes):
+            message = msgpack.unpackb(raw)
+        else:
+            message = read_json(raw if isinstance(raw, str) else raw.decode())
     except (ValueError, msgpack.UnpackException):
         return {}
     return message if isinstance(message, dict) else {}

@@ -4,23 +4,10 @@ The defaults are the documented behaviour; each field names the section of the r
 """
 
 from dataclasses import dataclass, fields
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Any
 
-from gambler_ai.errors import UsageError
-
-_WORDS: dict[str, tuple[str, ...]] = {
-    "oco_loser_status": ("canceled", "replaced"),
-    "replace": ("success", "reject", "error_but_done"),
-    "cancel_outcome": ("canceled", "rejected", "filled"),
-    "cancel_when_closed": ("at_once", "at_open"),
-    "repeat_cancel": ("refuse", "accept"),
-    "day_end_status": ("expired", "canceled"),
-    "auction_unfilled": ("canceled", "expired"),
-    "split_orders": ("cancel", "keep"),
-    "plain_order_class": ("", "simple"),
-    "activity_ids": ("midnight", "created"),
-}
+from gambler_ai.paper_exchange.fields import NAMES, SETTING, SYMBOLS, among, number, read_fields, word
 
 
 @dataclass(slots=True)
@@ -58,8 +45,7 @@ class Switches:
 
     def set(self, wanted: dict[str, Any]) -> None:
         """Set some by name; UsageError for an unknown name or value, and then nothing is set."""
-        read = {name: _read(name, value, self) for name, value in wanted.items()}
-        for name, value in read.items():
+        for name, value in read_fields("switches", wanted, _KINDS).items():
             setattr(self, name, value)
 
     def show(self) -> dict[str, Any]:
@@ -72,23 +58,33 @@ class Switches:
         return name in str(getattr(self, switch)).split(",")
 
 
-def _read(name: str, value: Any, switches: Switches) -> Any:
-    if name not in {one.name for one in fields(Switches)}:
-        raise UsageError(f"no switch {name!r}; there are {', '.join(one.name for one in fields(Switches))}")
-    now, text = getattr(switches, name), str(value)
-    if isinstance(now, bool):
-        if text.lower() in ("true", "false"):
-            return text.lower() == "true"
-    elif isinstance(now, int):
-        if text.isdecimal():
-            return int(text)
-    elif isinstance(now, Decimal):
-        try:
-            number = Decimal(text)
-        except InvalidOperation:
-            number = Decimal(-1)
-        if number.is_finite() and number >= 0:
-            return number
-    elif text in _WORDS.get(name, (text,)):
-        return text
-    raise UsageError(f"switch {name}: {text!r} is not one of its values {_WORDS.get(name, type(now).__name__)}")
+_KINDS = {
+    "oco_loser_status": word("canceled", "replaced"),
+    "emit_held_cancel": SETTING,
+    "stop_fires_as_new_order": SETTING,
+    "both_exits_fill": SETTING,
+    "replace": word("success", "reject", "error_but_done"),
+    "replace_original_qty": SETTING,
+    "replace_holds_old": SETTING,
+    "replace_seconds": number(0, 10**6),
+    "cancel_seconds": number(0, 10**6),
+    "cancel_outcome": word("canceled", "rejected", "filled"),
+    "cancel_when_closed": word("at_once", "at_open"),
+    "repeat_cancel": word("refuse", "accept"),
+    "day_end_status": word("expired", "canceled"),
+    "auction_unfilled": word("canceled", "expired"),
+    "split_positions": SETTING,
+    "split_orders": word("cancel", "keep"),
+    "multiplier": among(1, 2, 4),
+    "legacy_pdt_fields": SETTING,
+    "drop_fields": NAMES,
+    "set_fields": NAMES,
+    "plain_order_class": word("", "simple"),
+    "activity_ids": word("midnight", "created"),
+    "wash_trade_status": among(403, 422),
+    "no_change_status": among(422, 403),
+    "inactive": SYMBOLS,
+    "halted": SYMBOLS,
+    "not_fractionable": SYMBOLS,
+    "not_shortable": SYMBOLS,
+}

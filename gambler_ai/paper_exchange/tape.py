@@ -2,7 +2,8 @@
 
 Header `timestamp,open,high,low,close,volume[,bid,ask,bid_size,ask_size]`; the timestamp is the left edge
 of the bar, UTC, ISO 8601. The width is the smallest distance of two neighbouring bars: one minute or one
-hour. Where a row has no quote, the close with half a cent to each side of it stands in, rounded outwards.
+hour, and nothing else, or bars would be seen before they are over. Where a row has no quote, the close with
+half a cent to each side of it stands in, rounded outwards.
 """
 
 import csv
@@ -17,6 +18,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from gambler_ai.errors import UsageError
+from gambler_ai.paper_exchange.calendar import Session, new_york_day, nyse
 from gambler_ai.paper_exchange.market import CENT, Bar, Quote
 
 _PRICES = ("timestamp", "open", "high", "low", "close", "volume")
@@ -32,17 +34,26 @@ class _Series:
     starts: list[datetime]
     ends: list[datetime]
 
+    @property
+    def width(self) -> timedelta:
+        return self.ends[0] - self.starts[0]
+
 
 class Tape:
     """Bars from a directory. Files are read on first use; errors name file and line."""
 
     def __init__(self, directory: str | Path) -> None:
         self._directory = Path(directory).expanduser().resolve()
-        self._files = {path.name.split(".csv")[0]: path for path in sorted(self._directory.glob("*.csv*"))}
+        self._files: dict[str, Path] = {}
+        for path in sorted(self._directory.glob("*.csv")) + sorted(self._directory.glob("*.csv.gz")):
+            other = self._files.setdefault(path.name.split(".csv")[0], path)
+            if other is not path:
+                raise UsageError(f"market tape:{directory}: {other.name} and {path.name} are the same symbol; keep one")
         if not self._files:
             raise UsageError(f"market tape:{directory}: no SYMBOL.csv or SYMBOL.csv.gz there")
         self._symbols = tuple(sorted(self._files))
         self._series: dict[str, _Series] = {}
+        self._width: timedelta | None = None
         self._times: list[datetime] = []
         self._by_time: dict[datetime, list[Bar]] = {}
 
@@ -78,9 +89,14 @@ class Tape:
         stop = min(bisect_right(series.starts, end), bisect_right(series.ends, at))
         return series.bars[bisect_left(series.starts, start) : stop]
 
+    def day(self, symbol: str, session: Session, at: datetime) -> Bar | None:
+        series = self._load(symbol)
+        first = bisect_right(series.ends, session.open)
+        stop = min(bisect_left(series.starts, session.close), bisect_right(series.ends, at))
+        return Bar.joined(series.bars[first:stop]) if first < stop else None
+
     def width(self) -> timedelta:
-        bar = self._load(self._symbols[0]).bars[0]
-        return bar.end - bar.start
+        return self._width or self._load(self._symbols[0]).width
 
     def first(self) -> datetime:
         """The left edge of the earliest bar of any symbol."""
@@ -99,7 +115,9 @@ class Tape:
         if series is None:
             bars = _read(self._files[symbol], symbol)
             series = _Series(bars, [bar.start for bar in bars], [bar.end for bar in bars])
-            self._series[symbol] = series
+            if series.width != (self._width or series.width):
+                raise UsageError(f"{self._files[symbol]}: bars of {series.width} beside others of {self._width}")
+            self._width, self._series[symbol] = series.width, series
         return series
 
 
@@ -143,6 +161,10 @@ def _parse(path: Path, rows: Iterator[list[str]], columns: int) -> Iterator[_Row
             raise UsageError(f"{path}:{line}: prices must be > 0 with low <= open, close <= high")
         if before is not None and start <= before:
             raise UsageError(f"{path}:{line}: timestamps must grow")
+        if bid > ask:
+            raise UsageError(f"{path}:{line}: bid {bid} is above ask {ask}")
+        if (before is None or start.date() > before.date()) and nyse().on(new_york_day(start)) is None:
+            raise UsageError(f"{path}:{line}: {new_york_day(start)} is no trading day of the exchange's calendar")
         before = start
         yield start, o, h, low, c, volume, bid, ask, *sizes
 
@@ -156,9 +178,8 @@ def _spread(close: Decimal) -> tuple[Decimal, Decimal]:
 def _width(path: Path, starts: list[datetime]) -> timedelta:
     if not starts:
         raise UsageError(f"{path}: no bars")
-    gaps = [later - sooner for sooner, later in pairwise(starts)]
-    smallest = min(gaps, default=_WIDTHS[0])
-    widths = [width for width in _WIDTHS if smallest >= width]
-    if not widths:
-        raise UsageError(f"{path}: bars are {smallest} apart; want minute or hour bars")
-    return widths[-1]
+    gaps = {later - sooner for sooner, later in pairwise(starts)} or {_WIDTHS[0]}
+    width = min(gaps)
+    if width not in _WIDTHS:
+        raise UsageError(f"{path}: bars are {width} apart; want minute or hour bars")
+    return width

@@ -8,12 +8,16 @@ from typing import Any, NamedTuple
 
 from gambler_ai.paper_exchange.book import NANO
 from gambler_ai.paper_exchange.market import CENT
-from gambler_ai.paper_exchange.refusal import malformed, read_number, unprocessable
+from gambler_ai.paper_exchange.refusal import malformed, read_flag, read_number, unprocessable
 
 _INTENTS = {"buy_to_open", "buy_to_close", "sell_to_open", "sell_to_close"}
 _TYPES = {"market", "limit", "stop", "stop_limit", "trailing_stop"}
 _CLASSES = {"", "simple", "bracket", "oco", "oto"}
 _SMALLEST_TRAIL = Decimal("0.1")
+FIELDS = (
+    *("symbol", "side", "type", "time_in_force", "qty", "notional", "limit_price", "stop_price", "client_order_id"),
+    *("position_intent", "extended_hours", "trail_price", "trail_percent", "order_class", "take_profit", "stop_loss"),
+)
 
 
 class Ticket(NamedTuple):
@@ -74,7 +78,7 @@ def read_ticket(fields: dict[str, Any]) -> Ticket:
         stop_price=read_number(fields, "stop_price"),
         client_order_id=read_client_order_id(fields),
         position_intent=intent,
-        extended_hours=bool(fields.get("extended_hours")),
+        extended_hours=read_flag(fields, "extended_hours"),
         trail_price=read_number(fields, "trail_price"),
         trail_percent=read_number(fields, "trail_percent"),
         order_class="" if order_class == "simple" else order_class,
@@ -95,7 +99,9 @@ def read_ticket(fields: dict[str, Any]) -> Ticket:
 def read_client_order_id(fields: dict[str, Any]) -> str | None:
     """The client's own id, if it gave one."""
     named = fields.get("client_order_id") or None
-    if named is not None and (not isinstance(named, str) or len(named) > 128):
+    if named is not None and not isinstance(named, str):
+        malformed("client_order_id must be a string")
+    if named is not None and len(named) > 128:
         malformed("client_order_id must be no more than 128 characters")
     return named
 

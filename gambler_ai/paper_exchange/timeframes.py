@@ -5,17 +5,17 @@ week and month are given as far as they have come. A minute or an hour that is s
 """
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, date, datetime, time, timedelta
 from itertools import groupby
 
-from gambler_ai.paper_exchange.calendar import NEW_YORK, new_york_day
-from gambler_ai.paper_exchange.data_query import bad_data
+from gambler_ai.paper_exchange.calendar import NEW_YORK, Session, new_york_day
+from gambler_ai.paper_exchange.data_query import Stretch, bad_data
 from gambler_ai.paper_exchange.market import Bar
 from gambler_ai.paper_exchange.queries import start_of_day
 from gambler_ai.paper_exchange.venue import Venue
 
-Grouping = Callable[[Venue, str, datetime, datetime], Iterator[Bar]]
+Grouping = Callable[[Venue, str, Stretch], Iterator[Bar]]
 
 _FRAME = re.compile(r"(\d*)(Min|T|Hour|H|Day|D|Week|W|Month|M)")
 _COUNTS = {
@@ -31,10 +31,11 @@ _COUNTS = {
     "M": (1, 2, 3, 4, 6, 12),
 }
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_DAY, _TICK = timedelta(days=1), timedelta(microseconds=1)
 
 
 def grouping(timeframe: str) -> Grouping:
-    """What gives the bars of a timeframe between two moments, both inclusive. 400 for an unknown one."""
+    """What gives the bars of a timeframe, one after the other as they are asked for. 400 for an unknown one."""
     match = _FRAME.fullmatch(timeframe)
     if match is None or int(match[1] or 1) not in _COUNTS[match[2]]:
         raise bad_data(f"invalid timeframe: {timeframe}")
@@ -46,75 +47,78 @@ def grouping(timeframe: str) -> Grouping:
     if unit == "D":
         return days
     if unit == "W":
-        return _spans(lambda day: day - timedelta(days=day.weekday()))
-    return _spans(lambda day: date(day.year, (day.month - 1) // count * count + 1, 1))
+        return _spans(lambda day: day - timedelta(days=day.weekday()), timedelta(weeks=1))
+    return _spans(lambda day: date(day.year, (day.month - 1) // count * count + 1, 1), timedelta(days=31 * count))
+
+
+def minutes(venue: Venue, symbol: str, stretch: Stretch) -> Iterator[Bar]:
+    """The market's own bars, a trading day at a time: days that nobody reads are never computed."""
+    for session in _sessions(venue, stretch):
+        left = _midnight(session.day)
+        right = _midnight(session.day + _DAY) - _TICK
+        start, end = max(stretch.start, left), min(stretch.end, right)
+        found = venue.market.bars(symbol, start, end, stretch.at)
+        yield from reversed(found) if stretch.newest_first else found
 
 
 def _windows(width: timedelta) -> Grouping:
-    def group(venue: Venue, symbol: str, start: datetime, end: datetime) -> Iterator[Bar]:
+    def group(venue: Venue, symbol: str, stretch: Stretch) -> Iterator[Bar]:
         if width == venue.market.width():
-            yield from venue.market.bars(symbol, start, end, venue.now)
+            yield from minutes(venue, symbol, stretch)
             return
 
         def edge(bar: Bar) -> datetime:
             return _EPOCH + (bar.start - _EPOCH) // width * width
 
-        first = _EPOCH - (_EPOCH - start) // width * width
-        for left, parts in groupby(venue.market.bars(symbol, first, end + width, venue.now), key=edge):
-            if start <= left <= end and left + width <= venue.now:
-                yield _join(left, left + width, list(parts))
+        wider = stretch._replace(start=_EPOCH + (stretch.start - _EPOCH) // width * width, end=stretch.end + width)
+        for left, parts in groupby(minutes(venue, symbol, wider), key=edge):
+            if stretch.start <= left <= stretch.end and left + width <= stretch.at:
+                yield _join(left, left + width, parts, stretch.newest_first)
 
     return group
 
 
-def days(venue: Venue, symbol: str, start: datetime, end: datetime) -> Iterator[Bar]:
+def days(venue: Venue, symbol: str, stretch: Stretch) -> Iterator[Bar]:
     """Day bars."""
-    first = start_of_day(start)
-    source = venue.market.bars(symbol, first, max(first, end) + timedelta(days=1), venue.now)
-    for day, parts in groupby(source, key=lambda bar: new_york_day(bar.start)):
-        session = venue.sessions.on(day)
-        left = _midnight(day)
-        if session is None or not start <= left <= end:
-            continue
-        regular = [bar for bar in parts if bar.end > session.open and bar.start < session.close]
-        if regular:
-            yield _join(left, regular[-1].end, regular)
+    for session in _sessions(venue, stretch):
+        left = _midnight(session.day)
+        bar = venue.market.day(symbol, session, stretch.at) if stretch.start <= left <= stretch.end else None
+        if bar is not None:
+            yield bar._replace(start=left)
 
 
 def day_so_far(venue: Venue, symbol: str, at: datetime) -> Bar | None:
     """The day's bar as it stands at a moment; None outside a session's bars."""
     session = venue.sessions.on(new_york_day(at))
-    bars = venue.market.bars(symbol, session.open, at, at) if session else []
-    regular = [bar for bar in bars if session and bar.start < session.close]
-    return _join(start_of_day(at), at, regular) if regular else None
+    bar = venue.market.day(symbol, session, at) if session else None
+    return bar._replace(start=start_of_day(at), end=at) if bar else None
 
 
-def _spans(first_day: Callable[[date], date]) -> Grouping:
+def _spans(first_day: Callable[[date], date], longest: timedelta) -> Grouping:
     """Day bars joined by the first day of their week or month."""
 
-    def group(venue: Venue, symbol: str, start: datetime, end: datetime) -> Iterator[Bar]:
-        begin = _midnight(first_day(new_york_day(start)))
-        reach = min(end + timedelta(days=366), venue.now)
-        source = days(venue, symbol, begin, reach)
+    def group(venue: Venue, symbol: str, stretch: Stretch) -> Iterator[Bar]:
+        begin = _midnight(first_day(new_york_day(stretch.start)))
+        wider = stretch._replace(start=begin, end=stretch.end + longest)
+        source = days(venue, symbol, wider)
         for first, parts in groupby(source, key=lambda bar: first_day(new_york_day(bar.start))):
             left = _midnight(first)
-            if start <= left <= end:
-                joined = list(parts)
-                yield _join(left, joined[-1].end, joined)
+            if stretch.start <= left <= stretch.end:
+                yield _join(left, None, parts, stretch.newest_first)
 
     return group
+
+
+def _sessions(venue: Venue, stretch: Stretch) -> Iterable[Session]:
+    found = venue.sessions.between(new_york_day(stretch.start), new_york_day(min(stretch.end, stretch.at)))
+    return reversed(found) if stretch.newest_first else found
 
 
 def _midnight(day: date) -> datetime:
     return datetime.combine(day, time(), NEW_YORK).astimezone(UTC)
 
 
-def _join(left: datetime, right: datetime, parts: list[Bar]) -> Bar:
-    return parts[-1]._replace(
-        start=left,
-        end=right,
-        open=parts[0].open,
-        high=max(bar.high for bar in parts),
-        low=min(bar.low for bar in parts),
-        volume=sum(bar.volume for bar in parts),
-    )
+def _join(left: datetime, right: datetime | None, parts: Iterable[Bar], newest_first: bool) -> Bar:
+    known = list(parts)
+    bar = Bar.joined(known[::-1] if newest_first else known)
+    return bar._replace(start=left, end=right or bar.end)

@@ -13,7 +13,6 @@ from gambler_ai.errors import UsageError
 from gambler_ai.paper_exchange import lab_trading
 from gambler_ai.paper_exchange.faults import Faults
 from gambler_ai.paper_exchange.limits import Limits
-from gambler_ai.paper_exchange.refusal import Refused
 from gambler_ai.paper_exchange.switches import Switches
 
 from .rig import TOKEN, Desk, Server, eventually
@@ -181,7 +180,7 @@ def test_orders_of_a_halted_symbol_rest_until_it_trades_again(desk: Desk) -> Non
 
 @pytest.mark.parametrize("wrong", [{"symbol": "NOPE"}, {"halted": "maybe"}, {"reason": "X"}])
 def test_a_halt_without_sense_is_refused(desk: Desk, wrong: dict[str, Any]) -> None:
-    with pytest.raises(Refused):
+    with pytest.raises(UsageError):
         lab_trading.halt(desk.exchange, {"symbol": "AAA", **wrong})
     assert desk.exchange.venue.switches.halted == ""
 

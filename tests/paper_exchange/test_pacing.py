@@ -99,6 +99,7 @@ def test_a_clock_asked_before_a_bar_does_not_pay_for_it(paced: Paced) -> None:
 
 def test_a_long_advance_lets_others_work_between_its_steps(paced: Paced) -> None:
     async def watch() -> None:
+        paced.exchange.listen_market(lambda event: None)
         moving = asyncio.create_task(paced.driver.advance(paced.exchange.now + timedelta(minutes=10)))
         seen = set()
         while not moving.done():

@@ -365,7 +365,8 @@ def test_a_night_can_be_run_through_at_speed_x(start_server: Start) -> None:
 
 
 def test_max_ends_with_the_tape_and_still_answers(start_server: Start) -> None:
-    server = start_server(speed="max")
+    server = start_server()
+    server.lab("POST", "clock", {"speed": "max"})
     ended = eventually(lambda: (clock := server.lab("GET", "clock"))["next_event"] is None and clock)
     assert ended["now"].startswith("2026-11-20T21:00:00")
     assert server.call("GET", "/v2/clock").json()["is_open"] is False

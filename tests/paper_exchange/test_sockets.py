@@ -10,7 +10,7 @@ from starlette.websockets import WebSocket
 from gambler_ai.paper_exchange import transport
 from gambler_ai.paper_exchange.app import App, _read
 from gambler_ai.paper_exchange.faults import Faults
-from gambler_ai.paper_exchange.sockets import Channel
+from gambler_ai.paper_exchange.sockets import Channel, Piece
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def said(faults: Faults, *steps: Any) -> list[str]:
         socket = WebSocket({"type": "websocket", "path": "/stream", "client": ("there", 1)}, None, None)  # type: ignore[arg-type]
         channel = Channel(socket, faults, str)
         for step in steps:
-            step() if callable(step) else channel.publish("fill", "AAA", step)
+            step() if callable(step) else channel.publish([Piece("fill", "AAA", step)])
         return [str(channel._queue.get_nowait()) for _ in range(channel._queue.qsize())]
 
     return asyncio.run(talk())
@@ -56,8 +56,8 @@ def test_another_rules_end_does_not_end_the_silence(faults: Faults) -> None:
 
 def test_a_stale_endpoint_tells_the_past_to_readers_only(faults: Faults) -> None:
     faults.add({"act": "stale", "match": {"path": "^/v2/orders"}, "seconds": 9})
-    assert faults.on_request("POST", "/v2/orders", lambda: None) is None
-    assert faults.on_request("GET", "/v2/orders", lambda: None) is not None
+    assert faults.on_request("POST", "/v2/orders", lambda: ()) is None
+    assert faults.on_request("GET", "/v2/orders", lambda: ()) is not None
 
 
 def test_a_refused_upgrade_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatch) -> None:

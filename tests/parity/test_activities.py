@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from alpaca.trading.models import NonTradeActivity
 
-from gambler_ai.paper_exchange import actions
+from gambler_ai.errors import UsageError
 from gambler_ai.paper_exchange.lab_trading import corporate_action
 
 from ..paper_exchange.rig import FRIDAY_OPEN, Desk
@@ -192,5 +192,5 @@ def test_activities_are_there_after_a_restart(open_desk: OpenDesk, tmp_path: Pat
 
 @pytest.mark.parametrize("ratio", ["0", "-2", "NaN", "Infinity"])
 def test_a_split_without_sense_is_refused(desk: Desk, ratio: str) -> None:
-    with pytest.raises(actions.Refused):
+    with pytest.raises(UsageError):
         act(desk, "split", ratio=ratio)
