@@ -159,6 +159,26 @@ def _command(kind: str, symbol: str | None, reason: str, as_json: bool) -> None:
     sys.exit(ended(shutdown, code))
 
 
+@click.command()
+@click.option("--from-broker", is_flag=True, help="From the broker's orders, executions and positions; must be said.")
+@click.option("--dry-run", is_flag=True, help="Read and show; make and change nothing.")
+@JSON
+def recover(from_broker: bool, dry_run: bool, as_json: bool) -> None:
+    """Rebuild a lost database: sessions, owners, fills, positions with levels and protection. Sends no order."""
+    from gambler_ai.errors import UsageError
+    from gambler_ai.face import print_rebuilt
+    from gambler_ai.trading import rebuilding
+
+    if not from_broker:
+        raise UsageError("write `gambler recover --from-broker`; it rebuilds a database that was lost")
+    shutdown = _installed()
+    code, report = _maintain(
+        shutdown, False, Switches({}), lambda _room, house: rebuilding.recover(house, dry_run=dry_run)
+    )
+    answer_with(report, as_json, lambda: print_rebuilt(report, dry_run=dry_run))
+    sys.exit(ended(shutdown, code))
+
+
 def _installed() -> Any:
     from gambler_ai.trading.shutdown import Shutdown
 
@@ -184,4 +204,4 @@ def _maintain(
         sys.exit(0)
 
 
-COMMANDS = (reconcile, halt, unhalt, flatten, cancel)
+COMMANDS = (reconcile, halt, unhalt, flatten, cancel, recover)

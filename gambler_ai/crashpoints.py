@@ -47,6 +47,8 @@ POINTS: Final[dict[str, str]] = {
     "recovery.after_apply": "a row of the plan is committed",
     "recovery.before_report": "everything is done but the report",
     "recovery.after_report": "the report is committed",
+    "epoch.before_commit": "the broker's history was read, the database is still empty",
+    "epoch.after_commit": "the rebuilt books are committed, nothing was proven or reported",
     "checkpoint.before_commit": "before strategy state and account snapshot are committed",
     "checkpoint.after_commit": "the checkpoint is committed, the session is still active",
     "session.before_stop": "before the session row says stopped",

@@ -212,6 +212,26 @@ def plan_table(report: Row, *, dry_run: bool) -> None:
         click.echo(f"left in doubt: {order_id}")
 
 
+def print_rebuilt(report: Row, *, dry_run: bool) -> None:
+    """What a lost database was rebuilt from, position by position."""
+    told = report["report"]
+    done = "would be rebuilt" if dry_run else "rebuilt"
+    click.echo(f"{done} from the broker's history, {told['from']} to {told['to']}")
+    click.echo(f"{told['orders']} orders, {told['fills']} fills, sessions: {', '.join(told['sessions']) or 'none'}")
+    for action in report["plan"]:
+        shown = action["evidence"]
+        click.echo(f"{action['row']:<4} {action['symbol']:<6} {action['action']}: {action['reason']}")
+        click.echo(
+            "       " + ", ".join(f"{k} {v}" for k, v in shown.items() if isinstance(v, str) and k not in ("ours",))
+        )
+        for level in shown.get("levels", ()):
+            click.echo(f"       level {level['level']}: {level['shares']} at {level['price']}")
+    for reason in told["halts"]:
+        click.echo(f"halted: {reason}; `gambler status` says what to do")
+    if not dry_run and report["ok"]:
+        click.echo("books and broker agree; `gambler run` goes on from here, with a new session")
+
+
 def print_command(kind: str, symbol: str | None, answer: Row) -> None:
     """How a command of a person ended."""
     where = symbol or "the account"

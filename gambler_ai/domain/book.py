@@ -124,6 +124,7 @@ class Draft:
         self.positions: dict[str, Position] = {}
         self.new_orders: set[str] = set()
         self.new_positions: set[str] = set()
+        self._of_symbol: dict[str, dict[str, Position]] = {}
         self.fills_added: list[Fill] = []
         self.fills_removed: list[Fill] = []
         self.touched_fills: dict[str, list[Fill]] = {}
@@ -146,7 +147,7 @@ class Draft:
         elif fact.kind == facts.POSITION_IMPORTED and isinstance(fact.subject, Position):
             self._import_position(fact.subject, seq)
         elif fact.kind == facts.POSITION_ORPHANED and isinstance(fact.subject, Position):
-            self.positions[fact.subject.position_id] = fact.subject
+            self._put_position(fact.subject)
         elif fact.kind == facts.POSITION_ADJUSTED and isinstance(fact.subject, Adjustment):
             self._adjust(fact.subject, seq)
 
@@ -249,7 +250,12 @@ class Draft:
     def _put_position(self, position: Position, *, is_new: bool = False) -> None:
         if is_new:
             self.new_positions.add(position.position_id)
-        self.positions[position.position_id] = position
+        name, before = position.position_id, self.positions.get(position.position_id, position)
+        self.positions[name] = position
+        if position.status is PositionStatus.CLOSED or before.symbol != position.symbol:
+            self._of_symbol.get(before.symbol, {}).pop(name, None)  # a long history with many closed ones stays quick
+        if position.status is not PositionStatus.CLOSED:
+            self._of_symbol.setdefault(position.symbol, {})[name] = position
 
     def _position(self, position_id: str) -> Position:
         position = self.positions.get(position_id) or self._book.position(position_id)
@@ -258,8 +264,8 @@ class Draft:
         return position
 
     def open_positions(self, symbol: str) -> list[Position]:
-        merged = {p.position_id: p for p in self._book.open_positions(symbol)}
-        merged.update({name: p for name, p in self.positions.items() if p.symbol == symbol or name in merged})
+        held = self._book.open_positions(symbol)
+        merged = {p.position_id: self.positions.get(p.position_id, p) for p in held} | self._of_symbol.get(symbol, {})
         return [p for p in merged.values() if p.status is not PositionStatus.CLOSED and p.symbol == symbol]
 
     def _known(self, client_order_id: str) -> Order:
@@ -279,7 +285,7 @@ class Draft:
             at=fill.at,
             client_order_id=order.client_order_id,
             exit_reason="closed by hand" if order.role is Role.FOREIGN else order.reason or f"{order.type} order",
-            origin=Origin.OWN if order.session_id else Origin.RESTORED,
+            origin=Origin.OWN if order.decision_key else Origin.RESTORED,
             stop_loss=order.stop_loss if order.role is Role.ENTRY else None,
             take_profit=order.take_profit if order.role is Role.ENTRY else None,
         )

@@ -155,6 +155,7 @@ def adopted(seen: BrokerOrder, account_id: str, at: datetime, parent: Order | No
     owner, and is for recovery to judge; one that hangs on `parent`, or replaced it, is the same position's exit."""
     ours = parse_our_id(seen.client_order_id)
     role, owner = ours if ours else (Role.FOREIGN, EXTERNAL)
+    owner = EXTERNAL if owner == EXTERNAL.lower() else owner  # an exit of ours that protects somebody else's shares
     order = Order(
         client_order_id=seen.client_order_id,
         account_id=account_id,

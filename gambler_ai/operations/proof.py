@@ -38,6 +38,8 @@ class Books:
     sessions: Sequence[Row]
     intents: Mapping[str, str]
     """Wall time of the journal row by which an order was first intended, by client order id."""
+    epoch: str = ""
+    """Wall time from which these books were kept: empty, or when they were rebuilt from the broker's history."""
 
 
 def compare(
@@ -91,6 +93,15 @@ def _read(reader: Reader) -> Books | None:
                 whose,
             )
         },
+        epoch=next(
+            (
+                row["wall_at"]
+                for row in reader.query(
+                    "SELECT wall_at FROM order_journal WHERE account_id = ? AND kind = 'epoch.begun'", whose
+                )
+            ),
+            "",
+        ),
     )
 
 
@@ -212,6 +223,8 @@ def _sent_after_intent(requests: Sequence[Row], books: Books) -> Iterable[str]:
             continue
         name = request["client_order_id"]
         intended = books.intents.get(name or "")
+        if intended is None and request["wall_at"] <= books.epoch:
+            continue  # its intent was in the database that is lost
         if intended is None:
             yield f"request without an intent: POST {request['path']} {name} at {request['wall_at']}"
         elif intended > request["wall_at"]:

@@ -77,7 +77,8 @@ class Database:
             head = handle.read(16)
         if head and head != _SQLITE_HEADER:
             raise StoredStateUnsafe(
-                f"{self.file} is not a SQLite database; it was left untouched. Name another file, or move this one away"
+                f"{self.file} is not a SQLite database; it was left untouched. Restore a backup, or name another file. "
+                "If its books are lost, move it away and run `gambler recover --from-broker`"
             )
 
     def _engine(self) -> Engine:
@@ -160,7 +161,8 @@ def from_driver(error: Exception, shown: str) -> DatabaseUnavailable | StoredSta
     text = " ".join(str(cause).split())
     if isinstance(cause, sqlite3.DatabaseError) and ("malformed" in text or "not a database" in text):
         return StoredStateUnsafe(
-            f"the database {shown} is damaged ({text}); restore a backup, or see RECOVERY_GUIDE.md"
+            f"the database {shown} is damaged ({text}); restore a backup. Without one, move the file away with its "
+            "-wal and -shm, and run `gambler recover --from-broker`: it rebuilds the books from the broker's history"
         )
     if "append-only" in text or any(kind.__name__ == "IntegrityError" for kind in type(cause).__mro__):
         return AlreadyStored(f"the database {shown} refused a row that contradicts what it holds: {text}")

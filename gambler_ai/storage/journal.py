@@ -195,9 +195,9 @@ class Ledger:
                 guard(cursor)
             for row in journal:
                 self._append.run(cursor, row)
-            self._write_draft(cursor, draft)
             for statement, values in rows:
-                statement.run(cursor, values)
+                statement.run(cursor, values)  # first: a new session comes before its orders
+            self._write_draft(cursor, draft)
             crashpoint("transaction.before_commit")
         except BaseException as error:
             self._roll_back(cursor)

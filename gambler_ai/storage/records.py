@@ -95,12 +95,9 @@ class Records:
     def steps_of(self, position: Position) -> list[Step]:
         """What made this position what it is, in the order of time: from its fills, and splits from the journal."""
         steps: list[Step] = []
-        fills, orders, journal = models.fills, models.orders, models.order_journal
-        of_symbol = select(orders.c.client_order_id).where(
-            orders.c.account_id == self.account_id, orders.c.symbol == position.symbol
-        )
+        fills, journal = models.fills, models.order_journal
         since = _of(fills, self.account_id).where(fills.c.at >= position.entry_time)
-        for row in self._all(since.where(fills.c.client_order_id.in_(of_symbol))):
+        for row in self._all(since.where(fills.c.allocations.like(f'%"{position.position_id}"%'))):
             fill = rows.fill_from(row)
             for part in fill.allocations:
                 if part.position_id == position.position_id and part.opens:
@@ -145,6 +142,23 @@ class Records:
         found = self._all(select(table.c.at).where(table.c.account_id == self.account_id, table.c.seq == seq))
         at: datetime | None = found[0]["at"] if found else None
         return at
+
+    def first_journal_kind(self) -> str | None:
+        """How these books began."""
+        table = models.order_journal
+        found = self._all(select(table.c.kind).where(table.c.account_id == self.account_id, table.c.seq == 1))
+        kind: str | None = found[0]["kind"] if found else None
+        return kind
+
+    def has_report(self) -> bool:
+        """Whether a recovery of these books was ever finished."""
+        return bool(
+            self._all(
+                select(models.recovery_reports.c.seq)
+                .where(models.recovery_reports.c.account_id == self.account_id)
+                .limit(1)
+            )
+        )
 
     def last_snapshot(self) -> Any:
         """The newest account snapshot's row, or None."""

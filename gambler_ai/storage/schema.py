@@ -37,7 +37,10 @@ def check(database: Database) -> None:
     if version == CURRENT:
         return
     if version is None:
-        raise StoredStateUnsafe(f"the database {database.shown} has no tables yet; run `gambler init-db`")
+        raise StoredStateUnsafe(
+            f"the database {database.shown} has no tables yet; run `gambler init-db`, or, if its books were lost, "
+            "`gambler recover --from-broker`"
+        )
     if version > CURRENT:
         raise StoredStateUnsafe(
             f"the database {database.shown} has schema {version}, this program knows up to {CURRENT}: it was written "

@@ -49,6 +49,7 @@ class Writes:
         self._close_command = prepared(_closing, models.commands, compiled)
         self._drop_blocks = prepared(_dropping, models.blocks, compiled)
         self._put_block = prepared(inserting, models.blocks, compiled)
+        self._epoch = prepared(_beginning, models.accounts, compiled)
         self._stops = _stops_query(compiled)
 
     def open_session(self, session: Session) -> Pair:
@@ -99,6 +100,10 @@ class Writes:
     def looked(self, at: datetime) -> Pair:
         return self._looked, {"at": at, "key_account_id": self._account_id}
 
+    def epoch(self, since: datetime, looked_at: datetime) -> Pair:
+        """These books know everything from `since` on, as of `looked_at`."""
+        return self._epoch, {"since": since, "at": looked_at, "key_account_id": self._account_id}
+
     def report(self, seq: int, at: datetime, report: Any) -> Pair:
         return self._report, {
             "account_id": self._account_id,
@@ -140,6 +145,14 @@ def _lifting(halts: Table) -> Update:
 def _looking(accounts: Table) -> Update:
     return (
         update(accounts).values(looked_at=bindparam("at")).where(accounts.c.account_id == bindparam("key_account_id"))
+    )
+
+
+def _beginning(accounts: Table) -> Update:
+    return (
+        update(accounts)
+        .values(bound_at=bindparam("since"), looked_at=bindparam("at"))
+        .where(accounts.c.account_id == bindparam("key_account_id"))
     )
 
 

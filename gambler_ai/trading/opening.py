@@ -189,6 +189,10 @@ class HeadFile:
             log.warning("head_file.unreadable", path=str(self.path), error=str(error))
             return None
 
+    def forget(self) -> None:
+        """What was known belongs to a database that is lost."""
+        self.path.unlink(missing_ok=True)
+
     def write(self, account_id: str, head: Head) -> None:
         """Replace the file in one step; a crash leaves the old or the new. A disk that refuses is only told: an older
         head costs time at the next start, nothing else."""
@@ -206,6 +210,12 @@ def _verify_tail(database: Database, account: StoredAccount, file: HeadFile) -> 
     Raises StoredStateUnsafe for a broken chain."""
     older = None
     since = file.read(account.account_id)
+    if since is not None and account.head.seq == 0 < since.seq:
+        raise StoredStateUnsafe(
+            f"the database {file.database} is empty, but journal row {since.seq} of this account was known: it was "
+            "lost, or another was put in its place. `gambler recover --from-broker` rebuilds it from the broker's "
+            f"history; to begin anew on purpose, remove {file.path}"
+        )
     if since is not None and since.seq > account.head.seq:
         older = (
             f"the journal ends at row {account.head.seq}, but row {since.seq} was known: the database is an older copy "
@@ -216,7 +226,8 @@ def _verify_tail(database: Database, account: StoredAccount, file: HeadFile) -> 
     if verdict.first_bad_seq is not None:
         raise StoredStateUnsafe(
             f"the journal of account {account.label} is broken at row {verdict.first_bad_seq}: rows were changed or "
-            "removed. Nothing was sent. `gambler journal verify` tells more; RECOVERY_GUIDE.md says what to do"
+            "removed. Nothing was sent. `gambler journal verify` tells more. Restore a backup; without one, move the "
+            "database away and run `gambler recover --from-broker`"
         )
     file.write(account.account_id, verdict.head)
     return older

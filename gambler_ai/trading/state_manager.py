@@ -6,6 +6,7 @@ Every method is one transaction; after it returns the change is durable, after i
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
 from gambler_ai.broker.gateway import BrokerAccount
@@ -62,6 +63,25 @@ class StateManager:
         fact = note("session.opened", to_json(session), session_id=session.session_id)
         self._ledger.commit([fact], lambda _seq: [self._writes.open_session(session)])
         crashpoint("session.after_open")
+
+    def begin_epoch(
+        self,
+        facts: Sequence[Fact],
+        sessions: Sequence[Session],
+        account: BrokerAccount,
+        *,
+        since: datetime,
+        looked_at: datetime,
+    ) -> None:
+        """The first transaction of books that were lost: all of them at once."""
+        self._ledger.commit(
+            facts,
+            lambda seq: [
+                *(self._writes.open_session(one) for one in sessions),
+                self._writes.snapshot(seq, None, looked_at, _amounts(account)),
+                self._writes.epoch(since, looked_at),
+            ],
+        )
 
     def step_session(self, session: Session, to: SessionStatus, **changes: Any) -> Session:
         """Take the session one allowed step; returns the new one."""
@@ -169,7 +189,7 @@ class StateManager:
     def checkpoint(self, session_id: str | None, account: BrokerAccount) -> None:
         """Strategy state and the account's amounts, with one journal row."""
         crashpoint("checkpoint.before_commit")
-        amounts = {"equity": account.equity, "cash": account.cash, "buying_power": account.buying_power}
+        amounts = _amounts(account)
         fact = note("checkpoint", {k: to_json(v) for k, v in amounts.items()}, session_id=session_id)
         self._ledger.commit(
             [fact],
@@ -186,3 +206,7 @@ class StateManager:
         fact = note("recovery.report", {"applied": report["applied"], "ok": report["ok"]}, session_id=session_id)
         self._ledger.commit([fact], lambda seq: [self._writes.report(seq, self._clock.now(), report)])
         crashpoint("recovery.after_report")
+
+
+def _amounts(account: BrokerAccount) -> dict[str, Decimal]:
+    return {"equity": account.equity, "cash": account.cash, "buying_power": account.buying_power}

@@ -69,6 +69,10 @@ def crash_and_go_on(directory: Path, database_url: str, case: str) -> None:
     room = case.partition(".")[0]
     world = World(directory, database_url, speed="manual" if room in ("cancel", "event") else "paced")
     try:
+        if room == "epoch":
+            in_a_rebuilding(world, case)
+            world.prove()
+            return
         {"cancel": in_a_cancel, "event": in_an_order_by_hand}.get(room, in_a_session)(world, case)
         world.prove_one_finished_session()
     finally:
@@ -97,6 +101,16 @@ def in_an_order_by_hand(world: World, case: str) -> None:
     assert crashed.code == 137, f"{case} was not passed:\n{crashed.err}"
     world.exchange.clock(speed="paced")
     again = world.resume_to_the_end()
+    assert again.code == 0, again.err
+
+
+def in_a_rebuilding(world: World, case: str) -> None:
+    """The session was killed, and its database is gone."""
+    in_a_session(world, "session.after_stop")
+    world.lose_the_database()
+    crashed = world.gambler.crash(case, "recover", "--from-broker")
+    assert crashed.code == 137, f"{case} was not passed:\n{crashed.err}"
+    again = world.gambler("recover", "--from-broker")
     assert again.code == 0, again.err
 
 

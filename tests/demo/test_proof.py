@@ -77,6 +77,13 @@ def test_equal_books_have_no_problem() -> None:
     assert judged() == []
 
 
+def test_rebuilt_books_know_no_intents_of_before_and_all_of_theirs() -> None:
+    rebuilt = replace(BOOKS, intents={})
+    sent = TRUTH["requests"][0]["wall_at"]
+    assert judged(books=replace(rebuilt, epoch=sent)) == []
+    assert "request without an intent" in judged(books=replace(rebuilt, epoch=""))[0]
+
+
 @pytest.mark.parametrize(
     ("books", "problem"),
     [

@@ -53,6 +53,18 @@ class World:
             tables = "SELECT 1 FROM pg_tables WHERE tablename = 'trading_sessions'"
         return self.query(sql) if self.query(tables) else []
 
+    def lose_the_database(self) -> None:
+        """As a lost disk would; what lies beside it in the data directory stays."""
+        if self.database_url.startswith("postgres"):
+            database = Database(self.database_url)
+            with database.connect() as connection:
+                connection.exec_driver_sql("DROP SCHEMA public CASCADE")
+                connection.exec_driver_sql("CREATE SCHEMA public")
+            database.close()
+            return
+        for end in ("", "-wal", "-shm"):
+            Path(self.database_url.removeprefix("sqlite:///") + end).unlink(missing_ok=True)
+
     def prove(self) -> None:
         """Books and exchange agree in every share and cent, no decision was sent twice, and the chain is whole."""
         assert compare(self.exchange.truth(), self.database_url, LABEL) == []
