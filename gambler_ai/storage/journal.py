@@ -19,6 +19,7 @@ from gambler_ai.crashpoints import crashpoint
 from gambler_ai.domain import facts as kinds
 from gambler_ai.domain.book import Book, Draft
 from gambler_ai.domain.facts import Fact
+from gambler_ai.domain.fills import Fill
 from gambler_ai.domain.market import iso
 from gambler_ai.domain.money import text
 from gambler_ai.domain.orders import ImpossibleStep
@@ -94,6 +95,7 @@ class Ledger:
         self._clock = clock
         self._connection: Connection | None = None
         self._lost: tuple[Head, Draft, Sequence[Fact]] | None = None
+        self._fresh: list[tuple[int, Fill]] = []
         self._prepare(database.is_sqlite)
 
     def _prepare(self, is_sqlite: bool) -> None:
@@ -127,13 +129,21 @@ class Ledger:
             journal.append(row)
             head = Head(row["seq"], row["hash"])
         self._write(journal, draft, facts, head, rows(self.head.seq + 1) if rows else (), guard)
-        self._take_over(head, draft)
+        self._take_over(head, draft, facts)
         crashpoint("transaction.after_commit")
         return head
 
-    def _take_over(self, head: Head, draft: Draft) -> None:
+    def _take_over(self, head: Head, draft: Draft, facts: Sequence[Fact]) -> None:
         self.head = head
         self.book.absorb(draft)
+        for seq, fact in enumerate(facts, head.seq - len(facts) + 1):
+            if fact.kind == kinds.FILL_BOOKED and isinstance(fact.subject, Fill):
+                self._fresh.append((seq, fact.subject))
+
+    def take_fills(self) -> list[tuple[int, Fill]]:
+        """The fills committed since the last call, whatever committed them, with their journal numbers."""
+        fresh, self._fresh = self._fresh, []
+        return fresh
 
     def settle_lost_commit(self) -> Sequence[Fact]:
         """A COMMIT whose answer was lost, and whose look-up failed too: the chain's head decides. Call it before the
@@ -143,7 +153,7 @@ class Ledger:
         head, draft, facts = self._lost
         committed = self._committed(head)
         if committed:
-            self._take_over(head, draft)
+            self._take_over(head, draft, facts)
         self._lost = None
         return facts if committed else ()
 

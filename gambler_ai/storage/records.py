@@ -10,7 +10,7 @@ from sqlalchemy import Select, bindparam, literal_column, select
 
 from gambler_ai.domain.blocks import Block
 from gambler_ai.domain.book import Book
-from gambler_ai.domain.facts import POSITION_ADJUSTED
+from gambler_ai.domain.facts import FILL_BOOKED, POSITION_ADJUSTED, from_json
 from gambler_ai.domain.fills import Fill
 from gambler_ai.domain.grid import Entered, Left, Split, Step
 from gambler_ai.domain.money import amount
@@ -135,6 +135,13 @@ class Records:
         book = Book(self)
         book.load(orders, fills, positions)
         return book
+
+    def fills_after(self, seq: int) -> list[tuple[int, Fill]]:
+        """The fills booked after a journal row, in the order they were booked, with their numbers."""
+        table = models.order_journal
+        query = _of(table, self.account_id).where(table.c.seq > seq, literal_column(f"kind = '{FILL_BOOKED}'"))
+        found = self._all(query.order_by(table.c.seq))
+        return [(row["seq"], Fill(**from_json(Fill, json.loads(row["payload"])["fill"]))) for row in found]
 
     def last_journal_at(self, seq: int) -> datetime | None:
         """Exchange time of the journal row with this number: when these books were last written."""

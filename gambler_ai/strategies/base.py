@@ -24,6 +24,10 @@ class View(Protocol):
     def levels(self, symbol: str) -> Sequence[Level]:
         """Its entries since it was last flat that it still holds, oldest first; they add up to its position."""
 
+    @property
+    def replaying(self) -> bool:
+        """Whether what is shown now happened while nobody traded: for messages and statistics, not for decisions."""
+
     def pending(self, symbol: str) -> bool:
         """Whether an order it wished for is open or in doubt; exits that protect its shares do not count."""
 

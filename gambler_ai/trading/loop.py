@@ -5,7 +5,7 @@ can drive `Loop.step` and get the same books every time.
 """
 
 import contextlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -13,7 +13,6 @@ from gambler_ai.broker.gateway import Gateway, OrderEvent, StreamState
 from gambler_ai.clock import Clock
 from gambler_ai.crashpoints import crashpoint
 from gambler_ai.domain import facts as kinds
-from gambler_ai.domain.facts import Fact
 from gambler_ai.domain.fills import Fill
 from gambler_ai.domain.market import Bar, MarketHours, iso
 from gambler_ai.domain.orders import ImpossibleStep, Role, Wish
@@ -100,7 +99,6 @@ class Loop:
         """The account was just recovered: the next look is due in one interval."""
         now = self.clock.monotonic()
         self.progress.at = self._awake_at = now
-        self.protection.tell = self.tell_fills
         self.commands.learn = self._learn
         self._look_due = now + self.rules.look_every_s
         self._clock_due = now
@@ -116,9 +114,10 @@ class Loop:
         """Finish one message. A database that does not answer degrades us, and a look makes good what was missed."""
         try:
             self._notice_a_freeze()
-            self.tell_fills(self.state.settle_lost_commit())
+            self.state.settle_lost_commit()
             self._dispatch(message)
             self._look_after_duties()
+            self.tell_fills()
             self.blocks.tell()
         except AnotherAccount:
             raise
@@ -183,6 +182,7 @@ class Loop:
 
     def decide(self, bar: Bar) -> None:
         """Show the strategy a bar and bring its wishes to the desk; too old a signal is reported, not traded."""
+        self.tell_fills()
         wishes = self.host.show(bar)
         valid_until = bar.end + self.rules.signal_ttl
         if wishes and self.clock.now() > valid_until:
@@ -262,7 +262,7 @@ class Loop:
         self.state.record(found, with_strategy=filled)
         self.protection.mark()
         crashpoint("fill.after_commit" if filled else "event.after_commit")
-        self.tell_fills(found)
+        self.tell_fills()
         if any(isinstance(fact.subject, Fill) and fact.subject.inferred for fact in found):
             self._look_soon("an execution is missing below one we know")
 
@@ -273,20 +273,24 @@ class Loop:
         self.blocks.refresh()
         self._look_soon("an order event makes no sense")
 
-    def tell_fills(self, facts: Iterable[Fact]) -> None:
-        """Every fill the books took, from whatever source, is told once."""
-        for fact in facts:
-            if fact.kind == kinds.FILL_BOOKED and isinstance(fact.subject, Fill):
-                self._filled(fact.subject)
-
-    def _filled(self, fill: Fill) -> None:
-        order = self.state.book.order(fill.client_order_id)
-        assert order is not None
-        log.info("fill", symbol=order.symbol, side=order.side.value, qty=str(fill.qty), price=str(fill.price))
-        if order.role is not Role.FOREIGN and order.owner == self.session.owner and self.host.tell(order, fill):
+    def tell_fills(self) -> None:
+        """Every fill the books took, whatever brought it, is told once: the saved state says up to which. In order:
+        new ones wait until what was missed has been told."""
+        if self.host.is_replaying:
+            return
+        heard = [self.tell(seq, fill) for seq, fill in self.state.take_fills()]
+        if any(heard):
             self.state.record(
                 [kinds.note("strategy.saved", {}, session_id=self.session.session_id)], with_strategy=True
             )
+
+    def tell(self, seq: int, fill: Fill) -> bool:
+        """Tell the strategy of a fill of its own; whether its state may have changed."""
+        order = self.state.book.order(fill.client_order_id)
+        assert order is not None
+        log.info("fill", symbol=order.symbol, side=order.side.value, qty=str(fill.qty), price=str(fill.price))
+        self.host.told = seq
+        return order.role is not Role.FOREIGN and order.owner == self.session.owner and self.host.tell(order, fill)
 
     def _stream(self, message: StreamState) -> None:
         if message.listening:
@@ -358,8 +362,6 @@ class Loop:
         self._look_due = self.clock.monotonic() + wait
 
     def _learn(self, done: Round) -> None:
-        for action in done.applied:
-            self.tell_fills(action.facts)
         self.protection.learn(done)
 
     def _confirm_wait_s(self) -> float:

@@ -6,7 +6,7 @@ same, so there is nothing to remember but how long something lasts: that is coun
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections.abc import Mapping, Set
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
@@ -72,7 +72,6 @@ class Protection:
     gateway: Gateway
     clock: Clock
     rules: ProtectionRules = field(default_factory=ProtectionRules)
-    tell: Callable[[Sequence[facts.Fact]], None] = lambda _facts: None
     stale_before: datetime | None = None
     due: float = 0.0
     _beyond: dict[str, Decimal] = field(default_factory=dict)
@@ -231,7 +230,6 @@ class Protection:
         if not found:
             return False
         self.state.record(found)
-        self.tell(found)
         evidence = {"client_order_id": order.client_order_id, "broker_status": seen.status}
         reason = f"the order is {seen.status} at the broker, {text(seen.filled_qty)} shares executed"
         done.append(Action("R4", order.symbol, "book fills", reason, evidence, tuple(found)))

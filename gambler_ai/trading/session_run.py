@@ -1,11 +1,15 @@
 """One run from start to stop: open the books, recover, trade, checkpoint. Every start takes this road."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 from gambler_ai.broker.gateway import BrokerAccount, Gateway
 from gambler_ai.crashpoints import crashpoint
 from gambler_ai.domain.facts import note
+from gambler_ai.domain.fills import Fill
+from gambler_ai.domain.market import Bar
 from gambler_ai.domain.sessions import Session, SessionStatus
 from gambler_ai.errors import BrokerRefusesUs, BrokerUnreachable, DatabaseUnavailable, RateLimited
 from gambler_ai.logs import get_logger
@@ -68,7 +72,7 @@ class SessionRun:
         recovery.protection.waive(session.session_id)
         loop = self._loop(session, choice, recovery, blocks)
         with self.house.steps.step("warm up the strategy"):
-            replayed = self._warm_up(loop, choice, recovery)
+            replayed = self._warm_up(loop, choice)
         report = recovery.report(
             last,
             {
@@ -151,23 +155,32 @@ class SessionRun:
             progress=self.house.progress,
         )
 
-    def _warm_up(self, loop: Loop, choice: Choice, recovery: Recovery) -> int:
-        """Saved state and the bars since, or history from nothing; returns how many bars were replayed to decide."""
+    def _warm_up(self, loop: Loop, choice: Choice) -> int:
+        """Saved state and what came since, or history from nothing; returns how many bars were replayed to decide."""
         gateway: Gateway = self.parts.gateway
         symbols, now, state = choice.session.symbols, self.parts.clock.now(), self.house.books.state
         stored = None if choice.is_new else state.records.strategy_state(choice.session.session_id)
         if stored is None or stored.seq > state.head.seq or not loop.host.load(stored):
             market_data.warm_up(gateway, loop.host, symbols, now)
+            state.take_fills()
+            loop.host.told = state.head.seq
             state.record([note("strategy.saved", {}, session_id=loop.session.session_id)], with_strategy=True)
             return 0
-        for action in recovery.applied:
-            loop.tell_fills(action.facts)
+        state.take_fills()  # they are in the journal, with those of the process before us
+        fills = state.records.fills_after(loop.host.told) if loop.host.hears_fills else []
         missed = market_data.missed_bars(gateway, loop.host, symbols, now)
-        for bar in missed:
-            if self.house.is_set():
-                break
-            loop.decide(bar)
+        self._replay(loop, missed, fills)
         return len(missed)
+
+    def _replay(self, loop: Loop, bars: Sequence[Bar], fills: Sequence[tuple[int, Fill]]) -> None:
+        """What the strategy missed, in the order of time. Its wishes are judged by their age, as ever."""
+        events: list[tuple[datetime, Callable[[], object]]] = [(bar.end, partial(loop.decide, bar)) for bar in bars]
+        events += [(fill.at, partial(loop.tell, seq, fill)) for seq, fill in fills]
+        with loop.host.replaying():
+            for _, show in sorted(events, key=lambda event: event[0]):
+                if self.house.is_set():
+                    return
+                show()
 
     def _drain(self, loop: Loop, early: list[Message]) -> None:
         for message in early:

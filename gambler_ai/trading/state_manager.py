@@ -15,6 +15,7 @@ from gambler_ai.crashpoints import crashpoint
 from gambler_ai.domain.blocks import Block
 from gambler_ai.domain.book import Book
 from gambler_ai.domain.facts import Fact, note, to_json
+from gambler_ai.domain.fills import Fill
 from gambler_ai.domain.reconciliation import ACCOUNT, Action
 from gambler_ai.domain.sessions import Session, SessionStatus, may_step
 from gambler_ai.errors import HumanNeeded
@@ -157,6 +158,10 @@ class StateManager:
     def settle_lost_commit(self) -> Sequence[Fact]:
         """See Ledger; to be called before the book is read for a decision."""
         return self._ledger.settle_lost_commit()
+
+    def take_fills(self) -> list[tuple[int, Fill]]:
+        """See Ledger."""
+        return self._ledger.take_fills()
 
     def lift_halt(self, halt: Halt, reason: str) -> None:
         """With the emergency-stop file that was written for this very halt, last: a crash leaves the file, which stops

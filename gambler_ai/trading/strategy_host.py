@@ -1,6 +1,7 @@
 """The strategy's place in the house: shows it bars once and in order, gives it a view, keeps its state."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -30,6 +31,7 @@ class AccountView:
         self._clock = clock
         self._steps_of = steps_of
         self._levels: dict[str, tuple[Position, list[Level]]] = {}
+        self.replaying = False
 
     @property
     def now(self) -> datetime:
@@ -59,14 +61,16 @@ class AccountView:
 
 
 class StrategyHost:
-    """`seen` is the start of the last bar shown, by symbol; an older or repeated bar is never shown again."""
+    """`seen` is the start of the last bar shown, by symbol; an older or repeated bar is never shown again.
+    `told` is the journal number of the last fill told; what came after it is told again after a crash."""
 
     def __init__(self, strategy: Strategy, session: Session, book: Book, clock: Clock, steps_of: StepsOf) -> None:
         self.strategy = strategy
         self.seen: dict[str, datetime] = {}
+        self.told = 0
         self._symbols = frozenset(session.symbols)
         self._view = AccountView(book, session.owner, clock, steps_of)
-        self._hears_fills = type(strategy).on_fill is not Strategy.on_fill
+        self.hears_fills = type(strategy).on_fill is not Strategy.on_fill
 
     def is_news(self, bar: Bar) -> bool:
         seen = self.seen.get(bar.symbol)
@@ -79,23 +83,38 @@ class StrategyHost:
 
     def tell(self, order: Order, fill: Fill) -> bool:
         """Tell the strategy of a booked fill of its own; whether it listens, so that its state may have changed."""
-        if self._hears_fills:
+        if self.hears_fills:
             shares = FilledShares(order.symbol, order.side.sign * fill.qty, fill.price, fill.at)
             self.strategy.on_fill(shares, self._view)
-        return self._hears_fills
+        return self.hears_fills
+
+    @property
+    def is_replaying(self) -> bool:
+        return self._view.replaying
+
+    @contextmanager
+    def replaying(self) -> Iterator[None]:
+        """What is shown and told inside happened while nobody traded."""
+        self._view.replaying = True
+        try:
+            yield
+        finally:
+            self._view.replaying = False
 
     @property
     def last_bar(self) -> datetime | None:
         return max(self.seen.values(), default=None)
 
     def save(self) -> Any:
-        return {"seen": {s: iso(at) for s, at in self.seen.items()}, "strategy": self.strategy.save_state()}
+        seen = {symbol: iso(at) for symbol, at in self.seen.items()}
+        return {"seen": seen, "told": self.told, "strategy": self.strategy.save_state()}
 
     def load(self, stored: StoredState) -> bool:
         """Take back a saved state; False when it is another version's and must be rebuilt from bars."""
         if stored.version != self.strategy.version:
             return False
         self.seen = {symbol: parse_time(at) for symbol, at in stored.state["seen"].items()}
+        self.told = stored.state["told"]
         if stored.state["strategy"] is not None:
             self.strategy.load_state(stored.state["strategy"])
         return True
