@@ -113,6 +113,18 @@ def account(as_json: bool) -> None:
     answer_with(answer, as_json, lambda: print_pairs(answer))
 
 
+@click.command()
+@JSON
+def report(as_json: bool) -> None:
+    """What the last recovery found and did: "while you were down", once more."""
+    from gambler_ai.face import report_lines
+
+    with reading_books() as (reader, _):
+        found = reader.last_report()
+    text = "nothing was recovered yet; `gambler run` begins with it"
+    answer_with(found, as_json, lambda: click.echo("\n".join(report_lines(found)) if found else text))
+
+
 @click.group()
 def journal() -> None:
     """The append-only journal: read it, check it, write it out."""
@@ -169,4 +181,4 @@ def journal_export() -> None:
             seq = rows[-1]["seq"]
 
 
-COMMANDS = (status, positions, orders, fills, sessions, account, journal)
+COMMANDS = (report, status, positions, orders, fills, sessions, account, journal)

@@ -10,6 +10,7 @@
     └── Stop                          a human is needed
         ├── UsageError                exit 2: a flag, a symbol, a setting
         ├── HumanNeeded               exit 3: a halt, an unexplained difference
+        ├── StrategyFailed            exit 1: a mistake in the user's strategy
         ├── AccountHeld               exit 4: another process trades this account
         ├── Fenced                    exit 4: another process took the account over from us
         ├── StoredStateUnsafe         exit 5: broken chain, corrupt file, wrong schema
@@ -69,6 +70,10 @@ class HumanNeeded(Stop):
     """A halt is active, or books and broker differ without evidence."""
 
     exit_code = 3
+
+
+class StrategyFailed(Stop):
+    """The strategy raised, or returned something that is no wish. The session stays as it is."""
 
 
 class AccountHeld(Stop):

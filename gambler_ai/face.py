@@ -159,9 +159,10 @@ def while_you_were_down(report: Row) -> None:
 def report_lines(report: Row) -> list[str]:
     """The report of a recovery: what happened while nobody looked, and what was done about it."""
     what = report["report"]
-    lines = [f"while you were down: {cell(what['down_since'])} .. {cell(what['up_at'])}"]
+    span = f"{cell(what['down_since'])} .. {cell(what['up_at'])}, {_span(what['seconds_down'])}"
+    lines = ["first start on this account"] if what["first_start"] else [f"while you were down: {span}"]
     for fill in what["fills"]:
-        lines.append(f"  fill      {fill['side']} {fill['qty']} {fill['symbol']} @ {fill['price']}")
+        lines.append(f"  fill      {fill['side']} {fill['qty']} {fill['symbol']} @ {fill['price']} ({fill['what']})")
     for action in report["applied"]:
         if action["action"] != "book fills":
             lines.append(f"  {action['row']:<9} {action['symbol']}: {action['action']}: {action['reason']}")
@@ -175,10 +176,23 @@ def report_lines(report: Row) -> list[str]:
         f"  equity    {what['equity']['now']} USD" + (f" ({change} since the last checkpoint)" if change else "")
     )
     seconds = sum(step[1] for step in report["steps"])
-    lines.append(f"  recovered in {seconds:.2f} s, {_count(report['requests'], 'request')} to change orders")
+    longest = sorted(report["steps"], key=lambda step: step[1], reverse=True)[:2]
+    steps = ", ".join(f"{name} {took:.2f}" for name, took in longest)
+    requests = _count(report["requests"], "request")
+    lines.append(f"  recovered in {seconds:.2f} s ({steps}), {requests} to change orders")
     if len(lines) == 3:
         lines.insert(1, "  nothing happened that the books did not know")
     return lines
+
+
+def _span(seconds: int) -> str:
+    """A length of time in its two largest units."""
+    parts: list[str] = []
+    for name, size in (("d", 86400), ("h", 3600), ("min", 60), ("s", 1)):
+        count, seconds = divmod(seconds, size)
+        if count or parts:
+            parts.append(f"{count} {name}")
+    return " ".join(parts[:2]) or "0 s"
 
 
 def _count(number: int, noun: str) -> str:

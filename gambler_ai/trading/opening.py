@@ -26,9 +26,10 @@ from gambler_ai.storage.records import Records, StoredAccount, find_account
 from gambler_ai.storage.verify import verify
 from gambler_ai.storage.writes import Writes, bind_account
 from gambler_ai.trading import turn
+from gambler_ai.trading.downtime import Before
 from gambler_ai.trading.emergency_stop import EmergencyStopFile
 from gambler_ai.trading.order_desk import StopFlag
-from gambler_ai.trading.recovery import Before, Steps
+from gambler_ai.trading.recovery import Steps
 from gambler_ai.trading.state_manager import StateManager
 
 log = get_logger("opening")
@@ -240,4 +241,5 @@ def _before(records: Records, account: StoredAccount) -> Before:
         last_alive=last or account.bound_at,
         equity=snapshot["equity"] if snapshot else None,
         cash=snapshot["cash"] if snapshot else None,
+        first=account.head.seq == 0,
     )

@@ -6,23 +6,17 @@ recovery is just another crash: the second of two recoveries sends nothing and w
 
 import contextlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
-from datetime import datetime
-from decimal import Decimal
+from dataclasses import dataclass, field
 from typing import Any
 
-from gambler_ai.broker.gateway import BrokerAccount
 from gambler_ai.clock import Clock
-from gambler_ai.domain import facts as kinds
-from gambler_ai.domain.fills import Fill
-from gambler_ai.domain.market import iso
-from gambler_ai.domain.money import text
 from gambler_ai.domain.reconciliation import Action, kept_moving, unreadable
 from gambler_ai.errors import BrokerUnreachable, RateLimited
 from gambler_ai.logs import get_logger
+from gambler_ai.trading.downtime import Before, account_of_downtime, not_done
 from gambler_ai.trading.in_doubt import InDoubt
 from gambler_ai.trading.order_desk import OrderDesk, StopFlag
-from gambler_ai.trading.position_reconciler import PositionReconciler, Round, open_questions
+from gambler_ai.trading.position_reconciler import PositionReconciler, Round
 from gambler_ai.trading.protection import Protection
 from gambler_ai.trading.state_manager import StateManager
 
@@ -50,15 +44,6 @@ class Steps:
             yield
         finally:
             self.done.append((name, round(self.clock.monotonic() - started, 3)))
-
-
-@dataclass(frozen=True, slots=True)
-class Before:
-    """What the books said when we came up: when they were last written, and the account's last known amounts."""
-
-    last_alive: datetime
-    equity: Decimal | None
-    cash: Decimal | None
 
 
 @dataclass
@@ -185,54 +170,17 @@ class Recovery:
 
     def report(self, last: Round, extra: dict[str, Any]) -> dict[str, Any]:
         """ "While you were down", as JSON data: what happened, what was repaired, what is still blocked."""
-        account = last.sight.account
         return {
             "ok": not (last.is_open or self.in_doubt.has_work or self.stop.is_set()),
             "applied": [] if self.reconciler.dry_run else [action.as_json() for action in self.applied],
-            "plan": [action.as_json() for action in (*self.applied, *_open_questions(last))],
+            "plan": [action.as_json() for action in (*self.applied, *not_done(last))],
             "requests": self.requests,
             "steps": [[name, seconds] for name, seconds in self.steps.done],
             "report": {
-                "down_since": iso(self.before.last_alive),
-                "up_at": iso(last.sight.look.now),
-                "fills": [line for action in self.applied for line in _fill_lines(action)],
+                **account_of_downtime(self.before, last, self.applied, self.state.book),
                 "settled": self.settled,
                 "still_in_doubt": [order.client_order_id for order in self.in_doubt.orders()],
                 "blocked": self.reconciler.blocks(),
-                "matched": [action.as_json() for action in last.matched],
-                "equity": _amount_change(self.before.equity, account.equity),
-                "cash": _amount_change(self.before.cash, account.cash),
                 **extra,
             },
         }
-
-
-def _amount_change(before: Decimal | None, now: Decimal) -> dict[str, str | None]:
-    return {
-        "before": None if before is None else text(before),
-        "now": text(now),
-        "change": None if before is None else text(now - before),
-    }
-
-
-def _fill_lines(action: Action) -> list[dict[str, str]]:
-    fills = [fact for fact in action.facts if fact.kind == kinds.FILL_BOOKED and isinstance(fact.subject, Fill)]
-    return [
-        {
-            "client_order_id": fact.client_order_id or "",
-            "symbol": action.symbol,
-            "side": fact.side or "",
-            "qty": text(fact.filled_qty or Decimal(0)),
-            "price": text(fact.filled_price or Decimal(0)),
-        }
-        for fact in fills
-    ]
-
-
-def _open_questions(last: Round) -> list[Action]:
-    """What was found and not done, with the reason why not."""
-    return [replace(q.action, action=f"{q.state}: {q.action.action}", reason=q.why) for q in open_questions(last)]
-
-
-def amounts_of(account: BrokerAccount) -> dict[str, str]:
-    return {"equity": text(account.equity), "cash": text(account.cash), "buying_power": text(account.buying_power)}

@@ -16,11 +16,12 @@ from gambler_ai.logs import get_logger
 from gambler_ai.storage.journal import Head
 from gambler_ai.trading import market_data
 from gambler_ai.trading.blocks import Blocks
+from gambler_ai.trading.downtime import amounts_of
 from gambler_ai.trading.house import House, Parts
 from gambler_ai.trading.loop import Loop, LoopRules
 from gambler_ai.trading.messages import Message
 from gambler_ai.trading.opening import HeadFile
-from gambler_ai.trading.recovery import MAX_ROUNDS, PROTECTION_PATIENCE_S, Recovery, amounts_of
+from gambler_ai.trading.recovery import MAX_ROUNDS, PROTECTION_PATIENCE_S, Recovery
 from gambler_ai.trading.sessions import Choice, Request, choose
 from gambler_ai.trading.shutdown import EXIT_DIRTY, EXIT_DONE, EXIT_NEEDS_A_HUMAN
 from gambler_ai.trading.strategy_host import StrategyHost

@@ -1,9 +1,12 @@
 """The strategy's place in the house: shows it bars once and in order, gives it a view, keeps its state."""
 
+import json
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 from gambler_ai.clock import Clock
@@ -16,6 +19,7 @@ from gambler_ai.domain.orders import Order, Wish
 from gambler_ai.domain.positions import Position
 from gambler_ai.domain.protection import PROTECTIVE
 from gambler_ai.domain.sessions import Session
+from gambler_ai.errors import StrategyFailed
 from gambler_ai.storage.records import StoredState
 from gambler_ai.strategies.base import FilledShares, Strategy
 
@@ -79,13 +83,19 @@ class StrategyHost:
     def show(self, bar: Bar) -> Sequence[Wish]:
         """The strategy's wishes for a bar it has not seen."""
         self.seen[bar.symbol] = bar.start
-        return self.strategy.on_bar(bar, self._view)
+        with self._its_mistakes(f"was shown {bar.symbol} {iso(bar.end)}"):
+            wishes = list(self.strategy.on_bar(bar, self._view))
+            strangers = [wish for wish in wishes if not isinstance(wish, Wish)]
+            if strangers:
+                raise TypeError(f"on_bar returned {strangers[0]!r}, which is not a Wish")
+        return wishes
 
     def tell(self, order: Order, fill: Fill) -> bool:
         """Tell the strategy of a booked fill of its own; whether it listens, so that its state may have changed."""
         if self.hears_fills:
             shares = FilledShares(order.symbol, order.side.sign * fill.qty, fill.price, fill.at)
-            self.strategy.on_fill(shares, self._view)
+            with self._its_mistakes(f"was told of a fill of {order.symbol}"):
+                self.strategy.on_fill(shares, self._view)
         return self.hears_fills
 
     @property
@@ -101,13 +111,30 @@ class StrategyHost:
         finally:
             self._view.replaying = False
 
+    @contextmanager
+    def _its_mistakes(self, when: str) -> Iterator[None]:
+        """Whatever its code raises ends the session with one clear line: where, what, and what to do next."""
+        try:
+            yield
+        except Exception as error:
+            here = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename != __file__]
+            where = f" ({Path(here[-1].filename).name}, line {here[-1].lineno}, in {here[-1].name})" if here else ""
+            raise StrategyFailed(
+                f"the strategy {self.strategy.name or type(self.strategy).__name__} failed when it {when}: "
+                f"{type(error).__name__}: {error}{where}. Nothing is lost, open orders stay as they are; correct it, "
+                "then `gambler run --resume`"
+            ) from error
+
     @property
     def last_bar(self) -> datetime | None:
         return max(self.seen.values(), default=None)
 
     def save(self) -> Any:
         seen = {symbol: iso(at) for symbol, at in self.seen.items()}
-        return {"seen": seen, "told": self.told, "strategy": self.strategy.save_state()}
+        with self._its_mistakes("was asked for its state"):
+            state = self.strategy.save_state()
+            json.dumps(state)
+        return {"seen": seen, "told": self.told, "strategy": state}
 
     def load(self, stored: StoredState) -> bool:
         """Take back a saved state; False when it is another version's and must be rebuilt from bars."""
@@ -116,5 +143,6 @@ class StrategyHost:
         self.seen = {symbol: parse_time(at) for symbol, at in stored.state["seen"].items()}
         self.told = stored.state["told"]
         if stored.state["strategy"] is not None:
-            self.strategy.load_state(stored.state["strategy"])
+            with self._its_mistakes("was given its state back"):
+                self.strategy.load_state(stored.state["strategy"])
         return True
