@@ -6,7 +6,7 @@ same, so there is nothing to remember but how long something lasts: that is coun
 """
 
 import math
-from collections.abc import Mapping, Set
+from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
