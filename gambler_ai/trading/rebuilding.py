@@ -26,9 +26,10 @@ from gambler_ai.storage.database import Database
 from gambler_ai.storage.records import Records, find_account
 from gambler_ai.strategies.loading import BUILT_IN
 from gambler_ai.trading import opening, turn
+from gambler_ai.trading.downtime import amounts_of
 from gambler_ai.trading.house import House
 from gambler_ai.trading.look import take_look
-from gambler_ai.trading.recovery import READ_TRIES, amounts_of
+from gambler_ai.trading.recovery import READ_TRIES
 from gambler_ai.trading.shutdown import EXIT_DONE, EXIT_NEEDS_A_HUMAN
 
 log = get_logger("rebuilding")
