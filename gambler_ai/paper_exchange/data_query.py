@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import NamedTuple
 
-from gambler_ai.paper_exchange.queries import Query, parse_moment, start_of_day, words
+from gambler_ai.paper_exchange.queries import Query, counted, parse_moment, start_of_day, words
 from gambler_ai.paper_exchange.refusal import Refused
 
 _LARGEST_PAGE = 10_000
@@ -119,11 +119,12 @@ def _moment(query: Query, name: str) -> datetime | None:
 
 def _limit(query: Query) -> int:
     text = query.get("limit") or "1000"
-    if not text.isdecimal() or int(text) < 1:
+    number = counted(text)
+    if number < 1:
         raise bad_data(f"invalid limit: {text}")
-    if int(text) > _LARGEST_PAGE:
+    if number > _LARGEST_PAGE:
         raise bad_data("invalid limit: larger than the allowed maximum of 10000")
-    return int(text)
+    return number
 
 
 def _check_adjustment(query: Query) -> None:

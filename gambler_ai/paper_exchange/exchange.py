@@ -162,8 +162,12 @@ class Exchange:
         return self.venue.now
 
     def next_event(self) -> datetime | None:
-        """When something happens next: a bar, an opening, a close, a decision. None after market and calendar."""
-        return self._next(bars=True)
+        """When something happens next: a bar, an opening, a close, a decision. None after market and calendar.
+
+        After the last bar and the close of its day the clock may go on, through empty days; nobody has to wait there.
+        """
+        over = self.venue.session is None and self.venue.market.next_time(self.now) is None
+        return self.venue.next_due() if over else self._next(bars=True)
 
     def next_awaited(self) -> datetime | None:
         """`next_event` without the bars that nobody watches and no order waits for."""
@@ -172,14 +176,11 @@ class Exchange:
     def _next(self, bars: bool) -> datetime | None:
         venue = self.venue
         due = venue.next_due()
-        moments = [due] if due else []
-        market_next = venue.market.next_time(venue.now)
-        if market_next is not None:
-            session = venue.sessions.current_or_next(venue.now)
-            moments += [market_next] if bars else []
-            moments.append(session.open if venue.now < session.open else session.close)
-        elif venue.session:
-            moments.append(venue.session.close)
+        session = venue.sessions.current_or_next(venue.now)
+        moments = [session.open if venue.now < session.open else session.close]
+        moments += [due] if due else []
+        bar = venue.market.next_time(venue.now) if bars else None
+        moments += [bar] if bar else []
         return min((at for at in moments if at <= venue.sessions.last), default=None)
 
     def advance_to(self, to: datetime) -> None:

@@ -68,7 +68,10 @@ def _tradable(venue: Floor, account: Account, ticket: Ticket) -> str:
 
 
 def price_guess(venue: Floor, ticket: Ticket, symbol: str) -> Decimal:
-    """What one share may cost: limit, stop, the far side of the quote, its middle in extended hours, or the last."""
+    """What one share may cost: limit, stop, the far side of the quote, its middle in extended hours, or the last.
+
+    A side of a quote that is 0 is none (reference 10); the last trade stands in for it.
+    """
     known = ticket.limit_price or ticket.stop_price
     if known is not None:
         return known
@@ -76,7 +79,9 @@ def price_guess(venue: Floor, ticket: Ticket, symbol: str) -> Decimal:
     if quote is None:
         unprocessable(f"no price of {symbol} is known yet")
     if venue.session is not None:
-        return quote.ask if ticket.side == "buy" else quote.bid
+        return (quote.ask if ticket.side == "buy" else quote.bid) or quote.last
+    if not (quote.bid and quote.ask):
+        return quote.last
     return (quote.bid + quote.ask) / 2 if hours.extended(venue.sessions, venue.now) else quote.last
 
 

@@ -59,9 +59,17 @@ def whole(query: Query, name: str, default: int, largest: int) -> int:
     text = query.get(name)
     if not text:
         return default
-    if not text.isdecimal() or not 1 <= int(text) <= largest:
+    number = counted(text)
+    if not 1 <= number <= largest:
         raise bad(name, text)
-    return int(text)
+    return number
+
+
+def counted(text: str) -> int:
+    """A whole number; 0 for what is none. One of very many digits is as good as a thousand million."""
+    if not (text.isascii() and text.isdecimal()):
+        return 0
+    return int(text) if len(text) < 10 else 10**9
 
 
 def choice(query: Query, name: str, default: str, allowed: Iterable[str]) -> str:
@@ -181,4 +189,9 @@ def _order_of(entry: Execution | Activity) -> str | None:
 
 def start_of_day(at: datetime) -> datetime:
     """Midnight in New York of a moment's day, in UTC."""
-    return datetime.combine(new_york_day(at), time(), NEW_YORK).astimezone(UTC)
+    return midnight(new_york_day(at))
+
+
+def midnight(day: date) -> datetime:
+    """Midnight in New York, in UTC."""
+    return datetime.combine(day, time(), NEW_YORK).astimezone(UTC)

@@ -6,13 +6,13 @@ week and month are given as far as they have come. A minute or an hour that is s
 
 import re
 from collections.abc import Callable, Iterable, Iterator
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime, timedelta
 from itertools import groupby
 
-from gambler_ai.paper_exchange.calendar import NEW_YORK, Session, new_york_day
+from gambler_ai.paper_exchange.calendar import Session, new_york_day
 from gambler_ai.paper_exchange.data_query import Stretch, bad_data
 from gambler_ai.paper_exchange.market import Bar
-from gambler_ai.paper_exchange.queries import start_of_day
+from gambler_ai.paper_exchange.queries import midnight, start_of_day
 from gambler_ai.paper_exchange.venue import Venue
 
 Grouping = Callable[[Venue, str, Stretch], Iterator[Bar]]
@@ -54,8 +54,8 @@ def grouping(timeframe: str) -> Grouping:
 def minutes(venue: Venue, symbol: str, stretch: Stretch) -> Iterator[Bar]:
     """The market's own bars, a trading day at a time: days that nobody reads are never computed."""
     for session in _sessions(venue, stretch):
-        left = _midnight(session.day)
-        right = _midnight(session.day + _DAY) - _TICK
+        left = midnight(session.day)
+        right = midnight(session.day + _DAY) - _TICK
         start, end = max(stretch.start, left), min(stretch.end, right)
         found = venue.market.bars(symbol, start, end, stretch.at)
         yield from reversed(found) if stretch.newest_first else found
@@ -81,7 +81,7 @@ def _windows(width: timedelta) -> Grouping:
 def days(venue: Venue, symbol: str, stretch: Stretch) -> Iterator[Bar]:
     """Day bars."""
     for session in _sessions(venue, stretch):
-        left = _midnight(session.day)
+        left = midnight(session.day)
         bar = venue.market.day(symbol, session, stretch.at) if stretch.start <= left <= stretch.end else None
         if bar is not None:
             yield bar._replace(start=left)
@@ -98,11 +98,11 @@ def _spans(first_day: Callable[[date], date], longest: timedelta) -> Grouping:
     """Day bars joined by the first day of their week or month."""
 
     def group(venue: Venue, symbol: str, stretch: Stretch) -> Iterator[Bar]:
-        begin = _midnight(first_day(new_york_day(stretch.start)))
+        begin = midnight(first_day(new_york_day(stretch.start)))
         wider = stretch._replace(start=begin, end=stretch.end + longest)
         source = days(venue, symbol, wider)
         for first, parts in groupby(source, key=lambda bar: first_day(new_york_day(bar.start))):
-            left = _midnight(first)
+            left = midnight(first)
             if stretch.start <= left <= stretch.end:
                 yield _join(left, None, parts, stretch.newest_first)
 
@@ -112,10 +112,6 @@ def _spans(first_day: Callable[[date], date], longest: timedelta) -> Grouping:
 def _sessions(venue: Venue, stretch: Stretch) -> Iterable[Session]:
     found = venue.sessions.between(new_york_day(stretch.start), new_york_day(min(stretch.end, stretch.at)))
     return reversed(found) if stretch.newest_first else found
-
-
-def _midnight(day: date) -> datetime:
-    return datetime.combine(day, time(), NEW_YORK).astimezone(UTC)
 
 
 def _join(left: datetime, right: datetime | None, parts: Iterable[Bar], newest_first: bool) -> Bar:

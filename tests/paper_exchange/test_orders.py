@@ -269,3 +269,22 @@ def test_a_split_that_leaves_nothing_leaves_no_position(desk: Desk) -> None:
     actions.split(desk.exchange.venue, "AAA", Decimal("0.1"))
     desk.exchange.commit()
     assert desk.get("/v2/positions") == []
+
+
+def test_a_quote_without_a_side_counts_at_the_last_trade(desk: Desk) -> None:
+    """Section 10: ap or bp 0 = no quote on that side; a market order then waits, and reserves the last price."""
+    desk.order(qty="5")
+    desk.price("0", "100.01", "100")
+    status, sale = desk.send(side="sell", qty=None, notional="100")
+    assert (status, desk.status(sale["id"])) == (200, "new")
+    desk.call("DELETE", f"/v2/orders/{sale['id']}")
+    desk.price("99.99", "0", "100")
+    before = Decimal(desk.get("/v2/account")["buying_power"])
+    assert desk.status(desk.order(qty="5")) == "new"
+    assert before - Decimal(desk.get("/v2/account")["buying_power"]) == 500
+    assert desk.refused(qty="1000000") == (403, 40310000)
+
+
+@pytest.mark.parametrize(("path", "status"), [("/v2/orders", 422), ("/v2/stocks/AAA/bars", 400)])
+def test_a_limit_of_thousands_of_digits_is_refused(desk: Desk, path: str, status: int) -> None:
+    assert desk.call("GET", path, timeframe="1Min", limit="9" * 5000)[0] == status

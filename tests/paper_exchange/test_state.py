@@ -2,6 +2,7 @@
 
 import sqlite3
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -72,3 +73,28 @@ def test_the_truth_log_names_every_request(desk: Desk) -> None:
     account = desk.exchange.account_of("KEY", "SECRET")
     assert [row["account"] for row in rows] == [account, account, account, None]
     assert len(desk.exchange.truth(account)["requests"]) == 3
+
+
+def test_days_after_the_last_bar_open_and_close_and_a_restart_changes_nothing(
+    open_desk: Callable[..., Desk], tmp_path: Path
+) -> None:
+    def look(desk: Desk) -> list[object]:
+        taken = desk.send(type="limit", limit_price="101", time_in_force="gtc")[1]["status"]
+        return [desk.get("/v2/clock")["is_open"], taken, desk.exchange.venue.session is not None]
+
+    monday, state = FRIDAY_OPEN + timedelta(days=3, hours=1), tmp_path / "exchange.db"
+    desk = open_desk(state=state)
+    desk.exchange.advance_to(monday)
+    day_order = desk.order(type="limit", limit_price="101")
+    assert look(desk) == [True, "pending_new", True]
+    desk.exchange.close()
+    again = open_desk(state=state)
+    assert look(again) == [True, "pending_new", True]
+    assert again.exchange.next_event() == FRIDAY_OPEN + timedelta(days=3, hours=6, minutes=30)
+    again.exchange.advance_to(monday + timedelta(days=1))
+    assert again.status(day_order) == "expired"
+
+
+def test_nobody_waits_for_the_days_after_the_last_bar(desk: Desk) -> None:
+    desk.exchange.advance_to(FRIDAY_OPEN + timedelta(hours=7))
+    assert desk.exchange.next_event() is None
