@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from random import Random
 
 _ACTS = {
-    "bar": 34,
-    "spoil change": 14,
+    "bar": 37,
+    "spoil change": 12,
     "spoil read": 6,
     "stale": 6,
     "stream": 7,
     "crash": 8,
-    "freeze": 3,
+    "freeze": 2,
     "second start": 2,
     "twin start": 2,
     "commit fails": 3,

@@ -35,10 +35,10 @@ class Restless(Strategy):
             return ()
         number = crc32(f"{bar.symbol} {iso(bar.end)}".encode())
         held = view.position(bar.symbol)
-        if held and number % 2:
+        if held and number % 4 == 1:
             part = abs(held) if number % 3 else max(Decimal(1), abs(held) // 2)
             return [Wish(bar.symbol, Side.SELL if held > 0 else Side.BUY, part, Role.EXIT, reason="enough")]
-        if not held and number % 2:
+        if not held and number % 4 == 1:
             return [self._entry(bar, number)]
         return ()
 

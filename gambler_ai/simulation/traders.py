@@ -16,6 +16,10 @@ PLACES = (*POINTS, *REQUESTS)
 """Where a process may die or freeze: every named point of the program, and both sides of every request."""
 
 
+_RESTART_EVERY_S = 9.0
+"""How soon a supervisor tries again while another process stands still."""
+
+
 class Traders:
     """`trader` is the process that should trade; another may be frozen in the middle of something, or just starting.
 
@@ -29,6 +33,7 @@ class Traders:
         self._acting: list[Process] = []
         self._woken: list[Process] = []
         self._holder: Process | None = None
+        self._held: list[Process] = []
         self._started = 0
         self._start_at = 0.0
         self._crash: tuple[str | None, int] | None = None
@@ -82,7 +87,7 @@ class Traders:
         elif self._world.elapsed >= self._start_at:
             trader = self._start_one()
         if trader is not None and trader.ended is not None:
-            self._start_at = self._world.elapsed + self._chance.choice((0.5, 3.0, 20.0))
+            self._start_at = self._world.elapsed + self._chance.choice((0.5, 6.0, 20.0))
 
     def stop(self) -> None:
         trader = self.trader
@@ -120,7 +125,9 @@ class Traders:
             act()
         finally:
             self._acting.pop()
-        if process.error is not None:
+        if process.error is not None and process in self._held and process is not self._holder:
+            self._report.happened["replaced, and stumbled"] += 1  # over what its successor wrote, before it noticed
+        elif process.error is not None:
             told = str(process.error).replace(str(self._world.folder), "")
             self._examiner.found("exit", f"a trader ended with {type(process.error).__name__}: {told}")
 
@@ -134,6 +141,7 @@ class Traders:
     def _passed_by(self, process: Process, point: str) -> None:
         if point == "lease.after_take":
             self._holder = process
+            self._held.append(process)
         elif point == "transaction.after_commit" and process is not self._holder:
             self._examiner.found("I17", f"process {process.number} committed, but process {self._number} has the lease")
         if point == "transaction.before_commit":
@@ -197,7 +205,7 @@ class Traders:
         end = self._world.elapsed + seconds
         frozen = self._acting[-1]
         while self._world.elapsed < end:
-            self._world.pass_time(min(4.0, seconds))
+            self._world.pass_time(min(_RESTART_EVERY_S, seconds))
             trader = self.trader
             if trader is not None and trader is not frozen and trader.is_trading:
                 trader.keep_lease()

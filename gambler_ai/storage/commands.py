@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import insert, select
+from sqlalchemy import bindparam, insert, select
 
 from gambler_ai.storage import models
 from gambler_ai.storage.database import Database
@@ -48,16 +48,22 @@ class CommandRows:
 
     def open(self, account_id: str) -> list[Command]:
         """Those nobody has closed, oldest first."""
-        table = models.commands
-        query = select(table).where(table.c.account_id == account_id, table.c.taken_seq.is_(None))
         with self._database.connect() as connection:
-            return [_command(row) for row in connection.execute(query.order_by(table.c.requested_at)).mappings()]
+            return [_command(row) for row in connection.execute(_OPEN, {"account": account_id}).mappings()]
 
     def find(self, command_id: str) -> Command | None:
         with self._database.connect() as connection:
             row = connection.execute(select(models.commands).where(models.commands.c.id == command_id)).mappings()
             found = row.first()
         return _command(found) if found is not None else None
+
+
+_OPEN = (
+    select(models.commands)
+    .where(models.commands.c.account_id == bindparam("account"), models.commands.c.taken_seq.is_(None))
+    .order_by(models.commands.c.requested_at)
+)
+"""Asked at every turn of the loop, so made once."""
 
 
 def _command(row: Any) -> Command:

@@ -71,25 +71,27 @@ class Records:
         self._database = database
         self.account_id = account_id
 
-    def _all(self, query: Select[Any], key: str | None = None) -> list[Any]:
+    def _all(self, query: Select[Any], **values: str) -> list[Any]:
         with self._database.connect() as connection:
-            values = {} if key is None else {"account": self.account_id, "key": key}
             return list(connection.execute(query, values).mappings())
 
+    def _by_key(self, query: Select[Any], key: str) -> list[Any]:
+        return self._all(query, account=self.account_id, key=key)
+
     def order(self, client_order_id: str) -> Order | None:
-        found = self._all(_ORDER, client_order_id)
+        found = self._by_key(_ORDER, client_order_id)
         return rows.order_from(found[0]) if found else None
 
     def order_by_broker_id(self, broker_order_id: str) -> Order | None:
-        found = self._all(_ORDER_BY_BROKER_ID, broker_order_id)
+        found = self._by_key(_ORDER_BY_BROKER_ID, broker_order_id)
         return rows.order_from(found[0]) if found else None
 
     def fills(self, client_order_id: str) -> list[Fill]:
-        found = self._all(_FILLS, client_order_id)
+        found = self._by_key(_FILLS, client_order_id)
         return sorted((rows.fill_from(row) for row in found), key=lambda fill: fill.cum_from)
 
     def position(self, position_id: str) -> Position | None:
-        found = self._all(_POSITION, position_id)
+        found = self._by_key(_POSITION, position_id)
         return rows.position_from(found[0]) if found else None
 
     def steps_of(self, position: Position) -> list[Step]:
@@ -215,10 +217,9 @@ class Records:
         return CommandRows(self._database).open(self.account_id)
 
     def active_halts(self) -> list[Halt]:
-        query = _of(models.halts, self.account_id).where(models.halts.c.lifted_at.is_(None))
         return [
             Halt(row["raised_seq"], row["symbol"], row["reason"], row["raised_at"], json.loads(row["evidence"]))
-            for row in self._all(query.order_by(models.halts.c.raised_seq))
+            for row in self._all(_HALTS, account=self.account_id)
         ]
 
 
@@ -231,6 +232,11 @@ def _by(table: Any, column: str) -> Select[Any]:
     return select(table).where(table.c.account_id == bindparam("account"), table.c[column] == bindparam("key"))
 
 
+_HALTS = (
+    select(models.halts)
+    .where(models.halts.c.account_id == bindparam("account"), models.halts.c.lifted_at.is_(None))
+    .order_by(models.halts.c.raised_seq)
+)
 _ORDER = _by(models.orders, "client_order_id")
 _ORDER_BY_BROKER_ID = _by(models.orders, "broker_order_id")
 _FILLS = _by(models.fills, "client_order_id")
