@@ -11,8 +11,12 @@ from gambler_ai.paper_exchange.market import CENT
 
 
 def split(venue: Floor, symbol: str, ratio: Decimal) -> None:
-    """Every share becomes `ratio` shares: positions as the switch says; simple orders end, legs stay as they are."""
+    """Every share becomes `ratio` shares, and prices are of those from now on.
+
+    Positions as the switch says; simple orders end, legs stay as they are.
+    """
     group = venue.ids.uuid("event")
+    venue.split_prices(symbol, ratio)
     kinds = ("SPLIT", "FSPLIT" if ratio >= 1 else "RSPLIT")
     for account in _open(venue):
         _end_orders(venue, account.id, symbol, everything=False)

@@ -125,6 +125,7 @@ def _assets(call: Call) -> Result:
     if (call.query.get("asset_class") or "us_equity") != "us_equity":
         return 200, []
     found = [wire.asset_object(asset(symbol), call.venue.switches) for symbol in call.venue.market.symbols]
+    queries.choice(call.query, "status", "all", ("active", "inactive", "all"))
     asked = {name: call.query.get(name) for name in ("status", "exchange")}
     having = set(queries.words(call.query, "attributes"))
     fitting = [one for one in found if all(value in (None, "", "all", one[name]) for name, value in asked.items())]
@@ -216,9 +217,9 @@ def _close_all(call: Call) -> Result:
 def _position_object(call: Call, symbol: str) -> dict[str, Any]:
     venue = call.venue
     price = venue.mark(symbol)
-    closing = venue.market.latest(symbol, venue.sessions.last_closed(venue.now).close)
+    before = venue.market.close_before(symbol, venue.sessions.last_closed(venue.now).close, venue.now)
     held = venue.held(call.account, symbol)
-    return wire.position(symbol, call.account.positions[symbol], price, closing.close if closing else price, held)
+    return wire.position(symbol, call.account.positions[symbol], price, before or price, held)
 
 
 def _activities(call: Call) -> Result:

@@ -4,13 +4,16 @@ Requests that arrive together share one commit; no answer leaves before its comm
 """
 
 import asyncio
+import json
 import re
 import time
 from base64 import b64decode
 from collections.abc import MutableMapping
+from secrets import token_hex
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl
 
+from starlette.responses import Response
 from starlette.websockets import WebSocket
 
 from gambler_ai.errors import DatabaseUnavailable
@@ -106,7 +109,7 @@ class App:
         elif path in _DATA_PATHS:
             await MarketData(socket, self._exchange, self._faults, self._pacing, self._gate).run()
         else:
-            await socket.close(1008)
+            await socket.send_denial_response(Response("not found", 404))
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = await _read(scope, receive)
@@ -218,8 +221,7 @@ class App:
         elif rule.act == "duplicate":
             await _reply(send, answer)
         elif rule.act == "empty":
-            nothing = "[]" if (answer.body or "").startswith("[") else ""
-            await _reply(send, Answer(answer.status, nothing, answer.headers))
+            await _reply(send, Answer(answer.status, _emptied(answer.body or ""), answer.headers))
         elif rule.act == "truncate_after":
             body = (answer.body or "").encode()
             await _begin(send, answer, len(body))
@@ -287,10 +289,21 @@ def _with_headers(send: Send, headers: dict[str, str]) -> Send:
     return sending
 
 
+def _emptied(body: str) -> str:
+    """The same answer without its items; nothing at all where there are none."""
+    if body.startswith("["):
+        return "[]"
+    told = json.loads(body) if body else None
+    if not isinstance(told, dict) or "next_page_token" not in told:
+        return ""
+    return wire.dump({name: type(value)() if isinstance(value, dict | list) else None for name, value in told.items()})
+
+
 async def _begin(send: Send, answer: Answer, length: int | None) -> None:
     headers = [(name.encode(), value.encode()) for name, value in answer.headers.items()]
     if length is not None:
         headers.append((b"content-length", str(length).encode()))
+    headers.append((b"x-request-id", token_hex(16).encode()))
     await send({"type": "http.response.start", "status": answer.status, "headers": headers})
 
 

@@ -271,6 +271,7 @@ class Exchange:
             "last_stamp": venue.last_stamp.isoformat(),
             "counters": venue.ids.counters,
             "switches": venue.switches.show(),
+            "splits": [[symbol, at.isoformat(), str(ratio)] for symbol, at, ratio in venue.market.made],
             "dead_keys": sorted(self.keyring.dead),
             "lab_quotes": [
                 [quote.symbol, quote.at.isoformat(), str(quote.bid), str(quote.ask), str(quote.last)]
@@ -303,7 +304,13 @@ class Exchange:
         self.copy_to(store)
         venue = self.venue
         return Exchange._continued(
-            store, store.meta(), venue.market, venue.now, self._wall, venue.partial_fill_rate, self.keyring.allowed
+            store,
+            store.meta(),
+            venue.market.plain,
+            venue.now,
+            self._wall,
+            venue.partial_fill_rate,
+            self.keyring.allowed,
         )
 
     def copy_to(self, store: Store) -> None:
@@ -318,7 +325,7 @@ class Exchange:
         store.copy_to(self._store)
         old, meta = self.venue, self._store.meta()
         restored = Exchange._continued(
-            self._store, meta, old.market, old.now, self._wall, old.partial_fill_rate, self.keyring.allowed
+            self._store, meta, old.market.plain, old.now, self._wall, old.partial_fill_rate, self.keyring.allowed
         )
         self.venue, self.keyring = restored.venue, restored.keyring
         self.limits.set(restored.limits.show())
@@ -349,6 +356,8 @@ def _load(venue: Venue, store: Store, stored: dict[str, Any]) -> None:
         venue.book.record(activity)
     if stored:
         venue.last_stamp = datetime.fromisoformat(stored["last_stamp"])
+    for symbol, at, ratio in stored.get("splits", []):
+        venue.market.split(symbol, datetime.fromisoformat(at), Decimal(ratio))
     for symbol, at, bid, ask, last in stored.get("lab_quotes", []):
         moment = datetime.fromisoformat(at)
         venue.lab_quotes[symbol] = Quote(symbol, moment, Decimal(bid), Decimal(ask), Decimal(last))

@@ -9,8 +9,9 @@ from gambler_ai.paper_exchange.account import Account, Balances
 from gambler_ai.paper_exchange.book import Activity, Execution, Order
 from gambler_ai.paper_exchange.calendar import Session, Sessions
 from gambler_ai.paper_exchange.ids import Ids
-from gambler_ai.paper_exchange.market import Market, Quote
+from gambler_ai.paper_exchange.market import Quote
 from gambler_ai.paper_exchange.resting import RestingBook
+from gambler_ai.paper_exchange.splits import SplitMarket
 from gambler_ai.paper_exchange.switches import Switches
 from gambler_ai.paper_exchange.tickets import Ticket
 
@@ -27,7 +28,7 @@ class Changes(Protocol):
 class Floor(Protocol):
     """The venue as `intake`, `execution`, `groups`, `replacing`, `closing` and `actions` see it."""
 
-    market: Market
+    market: SplitMarket
     sessions: Sessions
     ids: Ids
     now: datetime
@@ -45,6 +46,12 @@ class Floor(Protocol):
 
     def quote(self, symbol: str) -> Quote | None:
         """The quote in force."""
+
+    def mark(self, symbol: str) -> Decimal:
+        """The last trade."""
+
+    def split_prices(self, symbol: str, ratio: Decimal) -> None:
+        """From now on prices are of the new shares."""
 
     def balances(self, account: Account) -> Balances:
         """An account valued now."""

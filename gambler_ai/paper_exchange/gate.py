@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from gambler_ai.paper_exchange.limits import Limits
 
 DATA = "/v2/stocks/"
+_LATEST = ("/latest", "/snapshot", "/snapshots")
 _RECENT = timedelta(minutes=15)
 
 
@@ -73,9 +74,15 @@ class Slots:
 
 
 def recent_sip(path: str, query: dict[str, str], now: datetime) -> bool:
-    """Whether a request asks for SIP data of the last fifteen minutes; SIP is the default of history (section 10)."""
-    if not path.startswith(DATA) or query.get("feed", "sip") != "sip":
+    """Whether a request asks for SIP data of the last fifteen minutes (section 10).
+
+    SIP is the default of history; the latest items come from the best feed there is, unless one is named.
+    """
+    history = not path.endswith(_LATEST)
+    if not path.startswith(DATA) or (query.get("feed") or ("sip" if history else "")) != "sip":
         return False
+    if not history:
+        return True
     try:
         end = datetime.fromisoformat(query.get("end", "").replace(" ", "+"))
     except ValueError:

@@ -11,7 +11,7 @@ from gambler_ai.paper_exchange.book import ZERO, Order
 from gambler_ai.paper_exchange.floor import Floor
 from gambler_ai.paper_exchange.refusal import Refused, forbidden, unprocessable
 from gambler_ai.paper_exchange.rules import Admission, admit, check_legs
-from gambler_ai.paper_exchange.tickets import Ticket
+from gambler_ai.paper_exchange.tickets import Ticket, check_trailing_stop
 
 _SHORT_MARGIN = Decimal("1.03")
 _SMALLEST_COST = Decimal(1)
@@ -40,6 +40,7 @@ def orders(venue: Floor, account: Account, ticket: Ticket, source: str | None, g
     if ticket.type == "trailing_stop":
         quote = venue.quote(symbol)
         matching.follow(head, quote.last if quote else guess)
+        check_trailing_stop(head.stop_price)
     return [head, *_legs(venue, head, ticket)]
 
 
@@ -97,7 +98,7 @@ def refuse_poor(venue: Floor, account: Account, cost: Decimal, freed: Decimal = 
     """Refused unless the buying power, with what is freed by this same act, bears the cost."""
     power = venue.balances(account).buying_power + freed
     if cost > power:
-        raise forbidden("insufficient buying power", buying_power=wire.number(power), cost_basis=wire.number(cost))
+        raise forbidden("insufficient buying power", buying_power=wire.money(power), cost_basis=wire.money(cost))
 
 
 def _bearable(

@@ -9,13 +9,19 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
-from gambler_ai.paper_exchange import holding, intake, wire
+from gambler_ai.paper_exchange import holding, intake, matching, wire
 from gambler_ai.paper_exchange.account import Account
 from gambler_ai.paper_exchange.book import ZERO, Order
 from gambler_ai.paper_exchange.floor import Floor
 from gambler_ai.paper_exchange.refusal import Refused, malformed, read_number, unprocessable
 from gambler_ai.paper_exchange.rules import admit
-from gambler_ai.paper_exchange.tickets import Ticket, check_price, check_trail, read_client_order_id
+from gambler_ai.paper_exchange.tickets import (
+    Ticket,
+    check_price,
+    check_trail,
+    check_trailing_stop,
+    read_client_order_id,
+)
 
 _TAKES = {
     "limit_price": ("limit", "stop_limit"),
@@ -216,6 +222,8 @@ def _successor(venue: Floor, old: Order, change: Change) -> Order:
         new.trail_price = change.trail if old.trail_price is not None else None
         new.trail_percent = change.trail if old.trail_percent is not None else None
         new.stop_price = None
+        matching.follow(new, venue.mark(new.symbol))
+        check_trailing_stop(new.stop_price)
     return new
 
 

@@ -125,6 +125,12 @@ def check_trail(price: Decimal | None, percent: Decimal | None) -> None:
     check_price("trail_price", price)
 
 
+def check_trailing_stop(stop_price: Decimal | None) -> None:
+    """The stop that a trail makes is a price."""
+    if stop_price is not None and stop_price <= 0:
+        unprocessable(f"the trail is wider than the price: its stop would be {stop_price}")
+
+
 def _leg(fields: dict[str, Any], name: str) -> dict[str, Any]:
     leg = fields.get(name) or {}
     if not isinstance(leg, dict):

@@ -1,15 +1,16 @@
 """Trades inside a bar, derived from the bar alone: so they are as sure as the bar itself, on every market.
 
-A bar is told as four trades - the open, the two extremes, the close - that share its volume. The close
-falls on the bar's right edge, with the quote that is in force from then on.
+A bar is told as four trades - the open, the two extremes, the close - that share its volume. The close is the
+bar's last moment; its quote is in force from the right edge on.
 """
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import NamedTuple
 
 from gambler_ai.paper_exchange.market import Bar
 
+_TICK = timedelta(microseconds=1)
 _EIGHTHS = (1, 3, 6, 8)
 
 
@@ -34,5 +35,6 @@ def trades(bar: Bar) -> list[Trade]:
     """The trades of a bar, in time order; their sizes add up to its volume. A tiny bar has only its close."""
     quarter = bar.volume // 4
     sizes = (quarter, quarter, quarter, bar.volume - 3 * quarter)
-    told = [Trade(bar.symbol, *point, size) for point, size in zip(way(bar), sizes, strict=True)]
+    last = bar.end - _TICK
+    told = [Trade(bar.symbol, min(at, last), price, size) for (at, price), size in zip(way(bar), sizes, strict=True)]
     return told if quarter else told[3:]

@@ -20,6 +20,7 @@ from gambler_ai.paper_exchange.ids import Ids
 from gambler_ai.paper_exchange.market import Bar, Market, Quote
 from gambler_ai.paper_exchange.refusal import Refused
 from gambler_ai.paper_exchange.resting import RestingBook
+from gambler_ai.paper_exchange.splits import SplitMarket, split_quote
 from gambler_ai.paper_exchange.switches import Switches
 from gambler_ai.paper_exchange.tickets import Ticket
 
@@ -45,7 +46,7 @@ class Venue:
     """Orders, accounts and the present moment."""
 
     def __init__(self, market: Market, sessions: Sessions, ids: Ids, now: datetime, partial_fill_rate: Decimal) -> None:
-        self.market = market
+        self.market = SplitMarket(market)
         self.sessions = sessions
         self.ids = ids
         self.now = now
@@ -75,6 +76,13 @@ class Venue:
             known = self._quotes[symbol] = self.now, self.market.quote(symbol, self.now)
         ours, theirs = self.lab_quotes.get(symbol), known[1]
         return ours if ours and (theirs is None or theirs.at <= ours.at) else theirs
+
+    def split_prices(self, symbol: str, ratio: Decimal) -> None:
+        """From now on prices are of the new shares, `ratio` of which make one of before."""
+        self.market.split(symbol, self.now, ratio)
+        self._quotes.pop(symbol, None)
+        if symbol in self.lab_quotes:
+            self.lab_quotes[symbol] = split_quote(self.lab_quotes[symbol], ratio)
 
     def mark(self, symbol: str) -> Decimal:
         """The last trade, in USD; zero when there never was one."""

@@ -19,6 +19,7 @@ from gambler_ai.paper_exchange.market import Bar, Quote
 from gambler_ai.paper_exchange.switches import Switches
 from gambler_ai.paper_exchange.ticks import Trade
 
+_CENT = Decimal("0.01")
 _NINE = Decimal("0.000000001")
 _TEN = Decimal("0.0000000001")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -31,6 +32,11 @@ def number(value: Decimal) -> str:
     if "." in text:
         text = text.rstrip("0").rstrip(".")
     return "0" if text == "-0" else text
+
+
+def money(value: Decimal) -> str:
+    """An amount that was calculated: whole cents."""
+    return number(value.quantize(_CENT))
 
 
 def maybe(value: Decimal | None) -> str | None:
@@ -153,7 +159,7 @@ def _ratio(part: Decimal, whole: Decimal) -> str:
 
 def account(account: Account, sums: Balances, balance_day: str, legacy: bool = False) -> dict[str, Any]:
     """Section 3.3; with `legacy` the pattern-day-trader fields that left the API on 2026-07-06."""
-    retired = {"pattern_day_trader": False, "daytrade_count": 0, "daytrading_buying_power": number(sums.buying_power)}
+    retired = {"pattern_day_trader": False, "daytrade_count": 0, "daytrading_buying_power": money(sums.buying_power)}
     return (retired if legacy else {}) | {
         "id": account.id,
         "account_number": account.number,
@@ -164,17 +170,17 @@ def account(account: Account, sums: Balances, balance_day: str, legacy: bool = F
         "portfolio_value": number(sums.equity),
         "equity": number(sums.equity),
         "last_equity": number(account.last_equity),
-        "buying_power": number(sums.buying_power),
-        "regt_buying_power": number(sums.regt_buying_power),
-        "non_marginable_buying_power": number(sums.non_marginable),
-        "options_buying_power": number(sums.non_marginable),
+        "buying_power": money(sums.buying_power),
+        "regt_buying_power": money(sums.regt_buying_power),
+        "non_marginable_buying_power": money(sums.non_marginable),
+        "options_buying_power": money(sums.non_marginable),
         "options_approved_level": 3,
         "options_trading_level": 3,
         "long_market_value": number(sums.long_value),
         "short_market_value": number(sums.short_value),
-        "initial_margin": number(sums.initial_margin),
-        "maintenance_margin": number(sums.maintenance_margin),
-        "last_maintenance_margin": number(account.last_maintenance),
+        "initial_margin": money(sums.initial_margin),
+        "maintenance_margin": money(sums.maintenance_margin),
+        "last_maintenance_margin": money(account.last_maintenance),
         "sma": "0",
         "multiplier": str(account.margin),
         "shorting_enabled": account.margin > 1 and not account.configurations["no_shorting"],

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
 from gambler_ai.errors import DatabaseUnavailable, UsageError
@@ -187,3 +188,65 @@ def test_a_rule_acts_on_one_symbol_of_a_frame(start_server: Start) -> None:
         assert minute({"act": "ws_duplicate", "match": bar}) == [*whole[:3], ("b", "BBB"), whole[3]]
         assert minute({"act": "ws_swap", "match": bar}) == [one for one in whole if one != ("b", "BBB")]
         assert minute() == [*whole, ("b", "BBB")], "after the next frame's"
+
+
+@pytest.mark.parametrize("wide", [{"trail_percent": "150"}, {"trail_percent": "100"}, {"trail_price": "101"}])
+def test_a_trail_wider_than_the_price_is_refused(desk: Desk, wide: dict[str, str]) -> None:
+    desk.order(qty="5")
+    trailing = {"side": "sell", "type": "trailing_stop", "qty": "5"}
+    assert desk.refused(**trailing, **wide) == (422, 42210000)
+    name = next(iter(wide))
+    order = desk.order(**trailing, **{name: "2"})
+    assert desk.call("PATCH", f"/v2/orders/{order}", {"trail": wide[name]})[0] == 422
+    assert desk.call("PATCH", f"/v2/orders/{order}", {"trail": "3"})[1]["stop_price"] == "97"
+
+
+def test_fields_of_the_wrong_kind_are_named(desk: Desk) -> None:
+    assert desk.send(client_order_id=5)[1]["message"] == "client_order_id must be a string"
+    assert desk.send(extended_hours="yes")[1] == {
+        "code": 40010001,
+        "message": "invalid extended_hours: want true or false",
+    }
+    assert desk.call("GET", "/v2/assets", status="foo")[0] == 422
+
+
+def test_a_refusal_for_want_of_money_speaks_in_cents(desk: Desk) -> None:
+    desk.order(qty="0.123456789")
+    answer = desk.send(qty="99999.123456789", side="buy")[1]
+    amounts = [answer["buying_power"], answer["cost_basis"], desk.get("/v2/account")["buying_power"]]
+    assert all(len(one.partition(".")[2]) <= 2 for one in amounts), amounts
+
+
+def test_an_emptied_answer_keeps_its_shape_where_it_has_items(start_server: Start) -> None:
+    server = start_server()
+    server.lab("POST", "faults", {"act": "empty"})
+    bars = server.call("GET", "/v2/stocks/bars?symbols=AAA&timeframe=1Min")
+    assert bars.json() == {"bars": {}, "next_page_token": None}
+    assert server.call("GET", "/v2/orders?status=all").json() == []
+    account = server.call("GET", "/v2/account")
+    assert (account.status_code, account.text) == (200, "")
+    assert len({bars.headers["x-request-id"], account.headers["x-request-id"]}) == 2
+
+
+@pytest.mark.parametrize(
+    ("path", "acts"),
+    [
+        ("/v2/stocks/AAA/bars?timeframe=1Min", True),
+        ("/v2/stocks/bars?symbols=BBB,AAA&timeframe=1Min", True),
+        ("/v2/positions/AAA", True),
+        ("/v2/assets/AAA", True),
+        ("/v2/stocks/bars?symbols=BBB&timeframe=1Min", False),
+        ("/v2/account", False),
+    ],
+)
+def test_a_rule_knows_the_symbol_of_a_request(start_server: Start, path: str, acts: bool) -> None:
+    server = start_server()
+    server.lab("POST", "faults", {"act": "status_before", "match": {"symbol": "AAA"}})
+    assert (server.call("GET", path).status_code == 503) == acts
+
+
+def test_an_unknown_socket_is_not_found(start_server: Start) -> None:
+    server = start_server()
+    with pytest.raises(InvalidStatus) as refused:
+        connect(f"{server.ws}/v2/nope")
+    assert refused.value.response.status_code == 404

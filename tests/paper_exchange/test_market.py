@@ -39,12 +39,27 @@ def test_a_tape_without_quotes_gets_a_cent_of_spread(tmp_path: Path) -> None:
         ("2026-11-20T14:31:00Z,1,1,2,1,1,,,,", "AAA.csv:3: prices"),
         ("2026-11-20T14:30:00Z,1,1,1,1,1,,,,", "AAA.csv:3: timestamps must grow"),
         ("2026-11-20T14:31:00Z,NaN,1,1,1,1,,,,", "AAA.csv:3:"),
+        ("2026-11-20T14:31:00Z,1,1,1,1,1,1.02,1.01,5,5", r"AAA.csv:3: bid 1.02 is above ask 1.01"),
+        ("2026-11-21T14:31:00Z,1,1,1,1,1,,,,", "AAA.csv:3: 2026-11-21 is no trading day"),
+        ("2026-11-20T14:35:00Z,1,1,1,1,1,,,,", "AAA.csv: bars are 0:05:00 apart; want minute or hour bars"),
+        ("2026-11-23T14:30:00Z,1,1,1,1,1,,,,", "AAA.csv: bars are 3 days, 0:00:00 apart; want minute or hour bars"),
     ],
 )
 def test_a_broken_tape_names_file_and_line(tmp_path: Path, row: str, complaint: str) -> None:
     (tmp_path / "AAA.csv").write_text(f"{HEADER}\n2026-11-20T14:30:00Z,1,1,1,1,1,1,1.01,5,5\n{row}\n")
     with pytest.raises(UsageError, match=complaint):
         open_market(f"tape:{tmp_path}").next_time(FRIDAY_OPEN)
+
+
+def test_a_symbol_has_one_file_and_a_tape_one_width(tmp_path: Path) -> None:
+    rows = [f"2026-11-20T{at}:00Z,1,1,1,1,1" for at in ("14:30", "14:31", "15:30")]
+    (tmp_path / "AAA.csv").write_text("\n".join([PRICES, *rows]))
+    (tmp_path / "BBB.csv").write_text("\n".join([PRICES, *rows[::2]]))
+    with pytest.raises(UsageError, match=r"BBB\.csv: bars of 1:00:00 beside others of 0:01:00"):
+        open_market(f"tape:{tmp_path}").next_time(FRIDAY_OPEN)
+    (tmp_path / "AAA.csv.gz").write_bytes(b"")
+    with pytest.raises(UsageError, match=r"AAA\.csv and AAA\.csv\.gz are the same symbol"):
+        open_market(f"tape:{tmp_path}")
 
 
 @pytest.mark.parametrize("content", [b"not gzip", gzip.compress(b"x" * 99)[:-9], gzip.compress(b"\xff\xfe")])

@@ -68,9 +68,10 @@ def test_a_refused_upgrade_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatch
         return {"type": "websocket.connect"}
 
     async def send(message: Any) -> None:
-        assert message["type"] == "websocket.close"
+        assert message.get("status", 404) == 404
 
-    scope = {"type": "websocket", "path": "/v2/nope", "client": ("there", 7), "headers": []}
+    extensions: dict[str, Any] = {"websocket.http.response": {}}
+    scope = {"type": "websocket", "path": "/v2/nope", "client": ("there", 7), "headers": [], "extensions": extensions}
     asyncio.run(app(scope, connect, send))
     assert transport._transports == {}
 

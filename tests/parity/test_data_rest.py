@@ -301,3 +301,14 @@ def test_nothing_is_known_before_its_time(desk: Desk) -> None:
             times = [one["t"] for one in desk.get(f"/v2/stocks/AAA/{kind}")[kind]]
             assert all(datetime.fromisoformat(at) <= now for at in times), minutes
         desk.pass_time(minutes=1)
+
+
+def test_the_trades_of_a_bar_lie_inside_its_minute(desk: Desk) -> None:
+    """Section 10: a trade's time is its own; a bar holds the trades from its start until just before the next."""
+    desk.pass_time(minutes=2)
+    trades = desk.get("/v2/stocks/AAA/trades", start="2026-11-20T14:30:00Z", end="2026-11-20T14:30:59.999999Z")[
+        "trades"
+    ]
+    assert len(trades) == 4
+    assert trades[-1]["t"] == "2026-11-20T14:30:59.999999Z"
+    assert desk.get("/v2/stocks/AAA/trades/latest")["trade"]["t"] == "2026-11-20T14:31:59.999999Z"

@@ -321,4 +321,8 @@ def test_recent_sip_history_is_refused_to_the_free_plan(start_server: Start) -> 
     assert refused.status_code == 403
     assert refused.json() == {"message": "subscription does not permit querying recent SIP data"}
     assert server.call("GET", f"{path}&feed=iex").ok
+    for latest in ("bars/latest", "AAA/quotes/latest", "snapshots", "AAA/snapshot"):
+        named = f"/v2/stocks/{latest}?symbols=AAA"
+        assert server.call("GET", named).ok, "section 10: sip is the default of history only"
+        assert server.call("GET", f"{named}&feed=sip").status_code == 403
     assert server.call("GET", f"{path}&start=2026-11-20&end=2026-11-20T14:10:00Z").ok
