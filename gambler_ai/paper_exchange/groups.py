@@ -35,10 +35,8 @@ def _wake(venue: Floor, entry: Order) -> None:
         venue.changed(leg)
     for leg in legs:
         if leg.is_alive and (leg.role == "take_profit" or leg.order_class == "oto"):
-            leg.status = "new"
-            holding.take(venue, leg)
+            _work(venue, leg)
             if leg.is_alive:
-                venue.changed(leg)
                 venue.tell_order(leg, "new")
                 venue.attempt(leg)
 
@@ -53,15 +51,23 @@ def stop_fires(venue: Floor, order: Order) -> Order:
             venue.fill(sibling, sibling.remaining or ZERO, sibling.limit_price)
         else:
             _take_off(venue, sibling, order)
-    if order.status != "held":
+    if order.role != "stop_loss" or order.held_qty or not order.is_alive:
         return order
-    if venue.switches.stop_fires_as_new_order:
+    if venue.switches.stop_fires_as_new_order and not order.is_pending:
         return replacing.fired(venue, order)
-    order.status = "new"
-    holding.take(venue, order)
-    if order.is_alive:
-        venue.changed(order)
+    _work(venue, order)
     return order
+
+
+def _work(venue: Floor, leg: Order) -> None:
+    """A leg becomes a working order, on shares that nobody else holds; a cancel of it may still be undecided."""
+    if leg.is_pending:
+        leg.resume = "new"
+    else:
+        leg.status = "new"
+    holding.take(venue, leg)
+    if leg.is_alive:
+        venue.changed(leg)
 
 
 def _take_off(venue: Floor, profit: Order, stop: Order) -> None:

@@ -54,7 +54,7 @@ def _shrink(venue: Floor, order: Order, left: Decimal) -> None:
     if left <= 0:
         venue.end(order, "canceled" if order.filled_qty else "rejected")
     elif left != order.remaining:
-        for one in (order, *(member for member in venue.book.members(order) if member.status == "held")):
+        for one in (order, *(member for member in venue.book.members(order) if not member.held_qty)):
             one.qty = one.target = one.filled_qty + left
             venue.changed(one)
 

@@ -144,3 +144,26 @@ def test_a_leg_replaced_for_its_whole_quantity_holds_only_what_is_left(desk: Des
     assert (status, new["qty"], held(desk)) == (200, "10", Decimal(6))
     desk.price("106.1", "106.2", "106.1")
     assert position(desk) == "-4"
+
+
+def test_a_stop_whose_cancel_is_undecided_shrinks_with_its_group(desk: Desk, parts: Faults) -> None:
+    switch(desk, cancel_seconds=60, cancel_outcome="rejected")
+    parts.add({"act": "partial_fill", "qty": "4", "times": 1})
+    entry = desk.send(time_in_force="gtc", **BRACKET)[1]
+    desk.order(side="sell", qty="4")
+    stop = entry["legs"][1]["id"]
+    desk.call("DELETE", f"/v2/orders/{stop}")
+    desk.price("99.99", "100.01", "100")
+    assert [desk.get(f"/v2/orders/{leg['id']}")["qty"] for leg in entry["legs"]] == ["6", "6"]
+    desk.price("94.9", "95", "94.9")
+    assert position(desk) == "0"
+
+
+def test_a_stop_that_fires_while_its_cancel_is_undecided_holds_its_shares(desk: Desk, parts: Faults) -> None:
+    switch(desk, cancel_seconds=60, cancel_outcome="rejected")
+    _, stop = (leg["id"] for leg in desk.send(time_in_force="gtc", **BRACKET)[1]["legs"])
+    desk.call("DELETE", f"/v2/orders/{stop}")
+    parts.add({"act": "partial_fill", "qty": "4", "times": 1})
+    desk.price("94.9", "95", "94.9")
+    assert (desk.status(stop), position(desk), held(desk)) == ("pending_cancel", "6", Decimal(6))
+    assert desk.refused(side="sell", qty="1") == (403, 40310000)
