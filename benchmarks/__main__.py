@@ -3,7 +3,7 @@
 import importlib
 import sys
 
-NAMES = ("start", "commit", "submit", "exchange")
+NAMES = ("start", "commit", "persist", "submit", "reconcile", "recover", "calls", "history", "exchange")
 
 
 def main() -> int:

@@ -82,10 +82,10 @@ class Desk:
     def one_order(self) -> None:
         """What the order desk commits around one request: the intent with its halt check, then the answer."""
         self._count += 1
-        order = _order(self._count)
-        self.state.record_intent(facts.order_intended(order), raises_risk=True, with_strategy=False)
-        after = observe(order, _answer(order, self._count), NOW)
-        self.state.record([facts.order_changed(order, after, "accepted")])
+        intent = order(self._count)
+        self.state.record_intent(facts.order_intended(intent), raises_risk=True, with_strategy=False)
+        after = observe(intent, answer_to(intent, self._count), NOW)
+        self.state.record([facts.order_changed(intent, after, "accepted")])
 
     def close(self) -> None:
         self.ledger.drop_connection()
@@ -107,7 +107,7 @@ def session_of(account_id: str) -> Session:
     )
 
 
-def _order(number: int) -> Order:
+def order(number: int, symbol: str = "SPY") -> Order:
     key = f"bar:{number}:0"
     return Order(
         client_order_id=client_order_id(
@@ -115,14 +115,14 @@ def _order(number: int) -> Order:
             owner="smacross",
             account_id=ACCOUNT,
             session_id="bench",
-            symbol="SPY",
+            symbol=symbol,
             decision_key=key,
         ),
         account_id=ACCOUNT,
         session_id="bench",
         owner="smacross",
         role=Role.ENTRY,
-        symbol="SPY",
+        symbol=symbol,
         side=Side.BUY,
         type="limit",
         time_in_force="day",
@@ -138,7 +138,7 @@ def _order(number: int) -> Order:
     )
 
 
-def _answer(order: Order, number: int) -> BrokerOrder:
+def answer_to(order: Order, number: int) -> BrokerOrder:
     return BrokerOrder(
         broker_order_id=f"b-{number}",
         client_order_id=order.client_order_id,
