@@ -36,6 +36,8 @@ SHARED_SECRET = "benchmark-only-no-secret"
 
 
 class NeverStopped:
+    sends_nothing = False
+
     def is_set(self) -> bool:
         return False
 
