@@ -135,7 +135,7 @@ def print_status(status: Row) -> None:
         symbols = ",".join(session["symbols"])
         click.echo(f"session   {session['session_id']} {session['status']}: {session['strategy']} on {symbols}")
     holder = (ages["held_by"] or "").split("|")
-    held = _held_by(holder[0], holder[2]) if len(holder) == 5 else "not held by any process"
+    held = _held_by(holder[0], holder[2]) if len(holder) > 2 else "not held by any process"
     click.echo(f"lease     {held}; heartbeat {ages['heartbeat_age_s']} s ago")
     click.echo(f"books     {status['open_positions']} open positions, {status['open_orders']} open orders")
     click.echo(f"files     {status['data_dir']}")
