@@ -152,7 +152,7 @@ def _trading(status: Row) -> list[str]:
     """Whether it is trading, in one line."""
     session, blocks = status["session"], status["blocks"]
     holder = (status["ages"]["held_by"] or "").split("|")
-    runs = len(holder) == 5 and not _is_gone(holder[0], holder[2])
+    runs = len(holder) > 2 and not _is_gone(holder[0], holder[2])
     if session is None or session["status"] == "stopped":
         return ["trading   no: no session is active; `gambler run` starts one"]
     if not runs:
