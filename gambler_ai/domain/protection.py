@@ -272,7 +272,9 @@ class _Symbol:
         if order.role not in PROTECTIVE | LEAVING:
             return False
         gone = order.position_id is not None and order.position_id not in {p.position_id for p in self.held}
-        return gone or order.side.sign * self.net >= 0
+        owners = {p.owner for p in self.held if order.side.sign * p.quantity < 0}
+        useless = order.status is OrderStatus.PLANNED and order.position_id is None and order.owner not in owners
+        return gone or useless or order.side.sign * self.net >= 0
 
     def _of_position(self, position: Position) -> Step | None:
         exits = self.exits[position.position_id]

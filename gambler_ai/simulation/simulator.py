@@ -11,6 +11,7 @@ from random import Random
 from typing import Any
 
 from gambler_ai import crashpoints
+from gambler_ai.domain.orders import OrderStatus
 from gambler_ai.logs import silence
 from gambler_ai.simulation.examiner import Examiner
 from gambler_ai.simulation.hand import Hand
@@ -117,7 +118,7 @@ class Simulator:
                 traders.start_twins()
             case "commit fails":
                 traders.fail_commit()
-            case "hand trades":
+            case "hand trades" if self.examiner.may_resume():  # before, it would be history, not a trade
                 self.hand.trades()
             case "hand cancels":
                 self.hand.cancels()
@@ -174,6 +175,8 @@ class Simulator:
             return ["nobody trades"]
         doubtful = [f"{order.client_order_id} is {order.status}" for order in trader.loop.in_doubt.orders()]
         steps = [f"{step.symbol}: to {step.act}" for step in trader.loop.protection.decision().steps]
+        orders = trader.loop.state.book.orders.values()
+        steps += [f"{order.client_order_id} waits" for order in orders if order.status is OrderStatus.PLANNED]
         blocks = [f"{symbol}: {why}" for symbol, why in sorted(trader.loop.blocks.all().items())]
         under_way = ["a request is still under way"] if self.world.something_is_due else []
         return doubtful + blocks + under_way + (steps if self.world.market_stands else [])

@@ -31,6 +31,11 @@ def an_exit(key: str = "1", **changes: Any) -> Order:
     return an_order(key, **values | changes)
 
 
+WAITING = an_exit(
+    role=Role.EXIT, type="market", stop_price=None, status=OrderStatus.PLANNED, position_id=None, broker_order_id=None
+)
+
+
 def decided(position: Position | None, *orders: Order, **terms: Any) -> list[tuple[Any, ...]]:
     decision = decide([position] if position else [], orders, Terms(**terms))
     return [(s.act, s.exit.qty if s.exit else s.order and s.order.client_order_id) for s in decision.steps]
@@ -61,6 +66,7 @@ def decided(position: Position | None, *orders: Order, **terms: Any) -> list[tup
         (LONG, [an_exit()], {"beyond": {"SPY": D(-150)}}, [(Act.CANCEL, an_exit().client_order_id)]),
         (a_position(owner=EXTERNAL), [], {}, []),
         (a_position(owner=EXTERNAL), [], {"external_pct": D(5)}, [(Act.PLACE, 100)]),
+        (a_position(owner=EXTERNAL), [WAITING], {}, [(Act.WITHDRAW, WAITING.client_order_id)]),
     ],
 )
 def test_a_table_of_positions_and_exits(
