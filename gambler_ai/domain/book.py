@@ -54,6 +54,7 @@ class Book:
         self._keep_all = keep_all
         self.orders: dict[str, Order] = {}
         self.positions: dict[str, Position] = {}
+        self._open: dict[str, dict[str, Position]] = {}
         self._fills: dict[str, list[Fill]] = {}
         self._by_broker_id: dict[str, str] = {}
 
@@ -64,7 +65,8 @@ class Book:
             self._fills[order.client_order_id] = []
         for fill in fills:
             self._fills[fill.client_order_id].append(fill)
-        self.positions.update({p.position_id: p for p in positions})
+        for position in positions:
+            self._put(position)
 
     def order(self, client_order_id: str) -> Order | None:
         return self.orders.get(client_order_id) or self._archive.order(client_order_id)
@@ -82,9 +84,9 @@ class Book:
 
     def open_positions(self, symbol: str | None = None) -> list[Position]:
         """Open positions, oldest first."""
-        return [
-            p for p in self.positions.values() if p.status is not PositionStatus.CLOSED and symbol in (None, p.symbol)
-        ]
+        if symbol is not None:
+            return list(self._open.get(symbol, {}).values())
+        return [p for p in self.positions.values() if p.status is not PositionStatus.CLOSED]
 
     def attention(self) -> list[Order]:
         return [order for order in self.orders.values() if order.needs_attention]
@@ -96,10 +98,24 @@ class Book:
         for order in draft.orders.values():
             self._keep(order)
         for position in draft.positions.values():
-            if position.status is PositionStatus.CLOSED and not self._keep_all:
-                self.positions.pop(position.position_id, None)
-            else:
-                self.positions[position.position_id] = position
+            self._put(position)
+
+    def _put(self, position: Position) -> None:
+        name, before = position.position_id, self.positions.get(position.position_id)
+        is_open = position.status is not PositionStatus.CLOSED
+        if is_open or self._keep_all:
+            self.positions[name] = position
+        else:
+            self.positions.pop(name, None)
+        if before is not None and before.symbol != position.symbol:  # renamed: it takes its place by age
+            self._open.get(before.symbol, {}).pop(name, None)
+            self._open[position.symbol] = {
+                p.position_id: p for p in self.open_positions() if p.symbol == position.symbol
+            }
+        elif is_open:
+            self._open.setdefault(position.symbol, {})[name] = position
+        else:
+            self._open.get(position.symbol, {}).pop(name, None)
 
     def _keep(self, order: Order) -> None:
         if order.needs_attention or self._keep_all:

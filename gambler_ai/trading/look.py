@@ -67,7 +67,7 @@ def _doubt_what_is_gone(gateway: Gateway, book: Book, holdings: Mapping[str, Hol
     """A position of ours that the list does not show is asked for by its own endpoint, and the account's equity must
     agree that nothing is held. One endpoint alone may lag by seconds, or answer with nothing at all."""
     for symbol in sorted({p.symbol for p in book.open_positions()} - set(holdings)):
-        if net(book.open_positions(), symbol) and gateway.position(symbol) is not None:
+        if net(book.open_positions(symbol), symbol) and gateway.position(symbol) is not None:
             raise BrokerUnreachable(f"the list of positions lacks {symbol}, its own endpoint shows it")
     if not holdings and book.open_positions() and account.equity != account.cash:
         raise BrokerUnreachable("the list of positions is empty, but the account's equity says that shares are held")

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from itertools import groupby
 from typing import Any
 
 from gambler_ai.broker.gateway import Gateway
@@ -31,6 +32,8 @@ log = get_logger("reconciler")
 
 ACTIVITIES_OVERLAP = timedelta(days=4)
 """A split may be in the account before its activity is."""
+TOGETHER = 200
+"""Actions in one transaction: few enough that a stop signal or another writer need not wait long."""
 CONFIRMING, HALTED, ASKED, IGNORED = "confirming", "halted", "asked", "ignored"
 _OF_DIFFERENCES = ("R6", "R7", "R8", "R9", "R10", "R16")
 
@@ -104,14 +107,15 @@ class PositionReconciler:
     def round(self) -> Round:
         """One look and what follows from it. Raises, having changed nothing, when any read fails.
 
-        Each action is one transaction and is repeated without effect after a crash: its facts are old news then.
+        Each action is in one transaction, what only books with others of its kind, and is repeated without effect
+        after a crash: its facts are old news then.
         """
         self.state.settle_lost_commit()
         sight = take_look(self.gateway, self.state.account_id, self.state.book, self.since, self.not_before)
         self.clock.observe(sight.look.now)
         found = plan(self.state.account_id, self.state.book, sight.look, self.policy)
         due = [action for action in found.actions if action.facts or not self._stands(action)]
-        applied = [self._apply(action) for action in due]
+        applied = self._apply_all(due)
         if found.differences and (events := self._explained_by_activities(found, sight.look)):
             applied += [self._apply(action) for action in events]
             done = {symbol for action in events for symbol in action.evidence["symbols"]}
@@ -133,10 +137,25 @@ class PositionReconciler:
     def _stands(self, action: Action) -> bool:
         return action.halts and self.state.is_halted(action)
 
+    def _apply_all(self, actions: Sequence[Action]) -> list[Action]:
+        """In their order. A commit costs more than what it holds, so neighbours that only book share one."""
+        for only_books, some in groupby(actions, key=_only_books):
+            together = list(some)
+            if self.dry_run or not only_books:
+                for action in together:
+                    self._apply(action)
+                continue
+            for first in range(0, len(together), TOGETHER):
+                part = together[first : first + TOGETHER]
+                for action in part:
+                    _tell(action)
+                crashpoint("recovery.before_apply")
+                self.state.record([fact for action in part for fact in action.facts])
+                crashpoint("recovery.after_apply")
+        return list(actions)
+
     def _apply(self, action: Action) -> Action:
-        log.info(
-            "reconcile." + action.action.replace(" ", "_"), row=action.row, symbol=action.symbol, why=action.reason
-        )
+        _tell(action)
         if self.dry_run:
             return action
         crashpoint("recovery.before_apply")
@@ -238,6 +257,15 @@ class PositionReconciler:
     def blocks(self) -> dict[str, str]:
         """Symbols in which books and broker differ and no evidence says why, with both sides' numbers."""
         return {q.action.symbol: q.told for q in (*self.standing, *self.pending)}
+
+
+def _tell(action: Action) -> None:
+    log.info("reconcile." + action.action.replace(" ", "_"), row=action.row, symbol=action.symbol, why=action.reason)
+
+
+def _only_books(action: Action) -> bool:
+    """Whether its facts are all there is to do."""
+    return bool(action.facts) and not action.halts and not action.cancels and action.row not in _OF_DIFFERENCES
 
 
 def _books_a_guess(action: Action) -> bool:

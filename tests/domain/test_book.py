@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gambler_ai.domain import facts
+from gambler_ai.domain.adjustments import Adjustment
 from gambler_ai.domain.book import Book, Draft
 from gambler_ai.domain.facts import Fact, from_json, note, to_json
 from gambler_ai.domain.fills import Fill
@@ -127,6 +128,25 @@ def test_a_whole_history_loses_neither_shares_nor_orders(recorder: Recorder) -> 
         true = cash_of(book.fills(order.client_order_id), order.side)
         assert true == -order.side.sign * sum((e.qty * e.price for e in one.executions), ZERO)
     assert all(p.quantity for p in book.open_positions())
+
+
+@settings(deadline=None, max_examples=60)
+@given(flows)
+def test_the_positions_of_a_symbol_are_those_among_all_positions_in_their_order(recorder: Recorder) -> None:
+    everything = recorder.live.open_positions()
+    assert all(p.status is not PositionStatus.CLOSED for p in everything)
+    for symbol in ("SPY", "IBM", "NONE"):
+        assert recorder.live.open_positions(symbol) == [p for p in everything if p.symbol == symbol]
+
+
+def test_a_renamed_position_keeps_its_age_among_those_of_its_new_symbol() -> None:
+    book = Book()
+    commit(book, [facts.position_imported(a_position("OLD"), {})])
+    commit(book, [facts.position_imported(a_position("NEW", owner="beta"), {})], 2)
+    renamed = Adjustment("NEW", D(100), D(10), at(3), "renamed", was="OLD")
+    commit(book, [facts.position_adjusted(renamed, {})], 3)
+    assert [p.position_id for p in book.open_positions("NEW")] == ["OLD-1", "NEW-2"]
+    assert book.open_positions("OLD") == []
 
 
 def test_a_draft_leaves_the_book_alone_until_it_is_absorbed() -> None:

@@ -1,16 +1,19 @@
 """Recovery: what was missed is booked, what nothing explains is confirmed first, and twice is as good as once."""
 
 import json
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
 import pytest
 
+from gambler_ai import crashpoints
+from gambler_ai.crashpoints import CrashPlan, SimulatedCrash
 from gambler_ai.domain.orders import OrderStatus, Role
 from gambler_ai.domain.positions import EXTERNAL
 from gambler_ai.errors import BrokerUnreachable
 from gambler_ai.trading.maintenance import reconcile
-from tests.trading.rig import KEYS, RESTING, Rig
+from tests.trading.rig import BUY, KEYS, RESTING, Rig
 
 
 def test_fills_missed_while_down_are_booked_once(rig_on_both: Rig) -> None:
@@ -21,6 +24,22 @@ def test_fills_missed_while_down_are_booked_once(rig_on_both: Rig) -> None:
     rig.restart()
     assert rig.shares == {("AAA", "alpha"): Decimal(10)}
     assert rig.kinds().count("fill.booked") == 1
+
+
+@pytest.mark.parametrize(("point", "booked"), [("transaction.before_commit", 0), ("transaction.after_commit", 2)])
+def test_what_orders_did_meanwhile_is_booked_in_one_transaction(rig: Rig, point: str, booked: int) -> None:
+    rig.placed()
+    rig.placed(replace(BUY, symbol="BBB"), "bar:two:0")
+    rig.pass_time(60)
+    crashpoints.arm(CrashPlan(point, in_process=True))
+    with pytest.raises(SimulatedCrash):
+        rig.recovery.reconciler.round()
+    assert rig.kinds().count("fill.booked") == booked
+    rig.restart()
+    assert rig.shares == {("AAA", "alpha"): Decimal(10), ("BBB", "alpha"): Decimal(10)}
+    assert [(o["symbol"], o["filled_qty"]) for o in rig.at_exchange()] == [("AAA", "10"), ("BBB", "10")]
+    assert rig.kinds().count("fill.booked") == 2
+    rig.prove_the_chain()
 
 
 def test_a_second_recovery_writes_its_report_and_nothing_else(rig_on_both: Rig) -> None:
