@@ -35,10 +35,12 @@ class Gambler(click.Group):
 
             if isinstance(error, click.exceptions.ClickException | click.exceptions.Exit | click.exceptions.Abort):
                 raise
+            served = ctx.invoked_subcommand == "exchange"
+            again = "`gambler exchange serve` with the same --state" if served else "`gambler run --resume`"
             click.echo(masked(traceback.format_exc()), err=True)
             click.echo(
                 f"gambler: this should not happen: {type(error).__name__}: {masked(str(error))}. What is stored is "
-                "whole, and `gambler run --resume` goes on from it; please report the lines above",
+                f"whole, and {again} goes on from it; please report the lines above",
                 err=True,
             )
             ctx.exit(1)
@@ -189,7 +191,11 @@ def exchange() -> None:
 @click.option("--limit", "limits", multiple=True, metavar="NAME=VALUE", help="See docs/local-exchange.md.")
 @click.option("--night", type=click.Choice(["skip", "run"]), default="skip", show_default=True)
 @click.option("--idle-exit", "idle_exit_s", type=float, metavar="S", help="End after so many idle seconds.")
-@click.option("--lab-token-file", type=click.Path(path_type=Path), help="Opens the lab to holders of this token.")
+@click.option(
+    "--lab-token-file",
+    type=click.Path(path_type=Path),
+    help="Opens the lab to holders of its token; made if missing.",
+)
 @click.option("--keys-file", "keys", type=click.Path(path_type=Path), help='Accept these keys only: {"KEY": "SECRET"}.')
 @click.option("--port-file", type=click.Path(path_type=Path), help="Write {port, pid} there once it listens.")
 def exchange_serve(**flags: Any) -> None:
@@ -205,7 +211,9 @@ def exchange_stop() -> None:
     """End the local exchange of the data directory."""
     from gambler_ai.paper_exchange.local import stop
 
-    click.echo("stopped" if stop(settings_now().data_dir) else "no local exchange runs here")
+    place = settings_now().data_dir
+    nothing = f"no local exchange of {place} runs; one of `exchange serve` ends with Ctrl-C, or SIGTERM to its pid"
+    click.echo("stopped" if stop(place) else nothing)
 
 
 @exchange.command("status")
@@ -215,7 +223,8 @@ def exchange_status(as_json: bool) -> None:
     from gambler_ai.face import print_pairs
     from gambler_ai.paper_exchange.local import status as look
 
-    answer = look(settings_now().data_dir)
+    place = settings_now().data_dir
+    answer = {**look(place), "data_dir": str(place)}
     answer_with(answer, as_json, lambda: print_pairs(answer))
 
 

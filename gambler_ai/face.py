@@ -3,7 +3,6 @@
 import json
 import sys
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -312,13 +311,10 @@ def _listening(port: int) -> None:
 
 def serve_options(flags: Mapping[str, Any]) -> "ServeOptions":
     """The flags of `exchange serve`, checked."""
+    from gambler_ai.paper_exchange.fields import MOMENT, read_fields
     from gambler_ai.paper_exchange.server import ServeOptions
 
-    start = flags["start"]
-    try:
-        at = datetime.fromisoformat(start).astimezone(UTC) if start else None
-    except ValueError:
-        raise UsageError(f"--start {start!r}: write a time like 2013-10-07T13:30:00Z") from None
+    at = read_fields("exchange serve", {"--start": flags["start"] or None}, {"--start": MOMENT}).get("--start")
     try:
         rate = Decimal(flags["partial_fill_rate"])
     except ArithmeticError:

@@ -83,6 +83,7 @@ class App:
         self._lab = lab
         self._commit: asyncio.Future[None] | None = None
         self._arrived = 0
+        self.patience = transport.Patience()
         self.last_used = time.monotonic()
         self.sockets = 0
 
@@ -195,13 +196,13 @@ class App:
     async def _spoil_before(self, rule: Rule, request: Request, scope: Scope, receive: Receive, send: Send) -> None:
         """The exchange does not act on the request (but a delayed one is acted on later)."""
         if rule.act == "delay_before":
-            await asyncio.sleep(rule.seconds or 0)
+            await self.patience.sleep(rule.seconds or 0)
             await _reply(send, await self._act(request))
             return
         status = {"status_before": rule.code or 503, "html_before": 200}.get(rule.act)
         self._note(request, status)
         if rule.act == "hang_before":
-            await transport.gone(receive, rule.seconds)
+            await self.patience.hang(receive, rule.seconds)
         if status is None:
             await transport.reset_and_end(scope, receive)
         else:
@@ -211,10 +212,10 @@ class App:
         """The exchange has acted; the answer is late, wrong, cut or lost."""
         if rule.act in ("reset_after", "hang_after"):
             if rule.act == "hang_after":
-                await transport.gone(receive, rule.seconds)
+                await self.patience.hang(receive, rule.seconds)
             await transport.reset_and_end(scope, receive)
         elif rule.act == "delay_after":
-            await asyncio.sleep(rule.seconds or 0)
+            await self.patience.sleep(rule.seconds or 0)
             await _reply(send, answer)
         elif rule.act in ("status_after", "html_after"):
             await _reply(send, _error_page(rule.code or 504 if rule.act == "status_after" else 200))
@@ -227,12 +228,13 @@ class App:
             await _begin(send, answer, len(body))
             await send({"type": "http.response.body", "body": body[: len(body) // 2], "more_body": True})
             transport.hang_up(scope)
+            await transport.gone(receive, 1)
         elif rule.act == "trickle_after":
             body = (answer.body or "").encode()
             await _begin(send, answer, len(body))
             for index in range(len(body)):
                 await send({"type": "http.response.body", "body": body[index : index + 1], "more_body": True})
-                await asyncio.sleep(rule.seconds if rule.seconds is not None else 0.1)
+                await self.patience.sleep(rule.seconds if rule.seconds is not None else 0.1)
             await send({"type": "http.response.body", "body": b""})
 
 

@@ -96,10 +96,10 @@ class Driver:
                 await self._pause(None)
 
     async def keep_stored(self) -> None:
-        """Store the clock once a second, for ever."""
+        """Store the clock once a second, and keep the state file tidy, for ever."""
         while True:
             await asyncio.sleep(1)
-            self._exchange.checkpoint()
+            self._exchange.tidy()
 
     async def keep_wall(self) -> None:
         """Decide what is due by the wall's clock, for ever."""

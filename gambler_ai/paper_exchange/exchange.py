@@ -41,6 +41,8 @@ class Exchange:
         self._requests: list[RequestRow] = []
         self.limits = Limits()
         self._stored_now: datetime | None = None
+        self.continued = False
+        self._stored_rows = self._seen_rows = 0
         self.broken: DatabaseUnavailable | None = None
         self.fail: Callable[[], None] = lambda: None
         venue.tell = self._audience.tell
@@ -94,6 +96,7 @@ class Exchange:
         _load(venue, store, stored)
         venue.switches.set({**stored.get("switches", {}), **(switches or {})})
         exchange = cls(store, venue, Keyring(venue, keys, set(stored.get("dead_keys", []))), wall)
+        exchange.continued = bool(stored)
         if not stored:
             store.save(meta)
         exchange.commit()
@@ -257,6 +260,14 @@ class Exchange:
         if self.now != self._stored_now:
             self.commit()
 
+    def tidy(self) -> None:
+        """Called once a second: after one without requests, the write-ahead log is folded into the state file."""
+        self.checkpoint()
+        if self._stored_rows and self._stored_rows == self._seen_rows:
+            self._store.fold()
+            self._stored_rows = 0
+        self._seen_rows = self._stored_rows
+
     def commit(self) -> None:
         """Store everything in one transaction, then tell the listeners what they have to hear.
 
@@ -295,6 +306,7 @@ class Exchange:
             )
             self.fail()
             raise self.broken from broken
+        self._stored_rows += len(self._requests)
         venue.changes, self._requests, self._stored_now = Changes(), [], venue.now
         self._audience.flush()
 

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import logging
 import os
 import signal
 import socket
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
+from secrets import token_urlsafe
 
 import uvicorn
 
@@ -32,6 +34,7 @@ from gambler_ai.paper_exchange.shelf import Shelf
 from gambler_ai.paper_exchange.tape import Tape
 from gambler_ai.paper_exchange.transport import KnownProtocol
 
+_LOG = logging.getLogger(__name__)
 HOST = "127.0.0.1"
 _FORCE_AFTER_S = 0.4
 _IDLE_LOOK_S = 5.0
@@ -71,6 +74,8 @@ def serve(options: ServeOptions) -> None:
     Raises UsageError for options that cannot be, a port in use, or a state of another market.
     """
     read_speed(options.speed)
+    if options.port_file is not None and not options.port_file.parent.is_dir():
+        raise UsageError(f"port file {options.port_file}: there is no directory {options.port_file.parent}")
     market = open_market(options.market)
     token = _token(options.lab_token_file)
     listener = _listen(options.port)
@@ -86,6 +91,8 @@ def serve(options: ServeOptions) -> None:
             options.switches,
             options.limits,
         )
+        if exchange.continued and options.start is not None:
+            _LOG.warning("the state goes on at %s; its start is what it was", exchange.now.isoformat())
         try:
             asyncio.run(_run(exchange, options, listener, token))
         finally:
@@ -131,29 +138,37 @@ async def _run(exchange: Exchange, options: ServeOptions, listener: socket.socke
             timeout_graceful_shutdown=1,
         )
     )
-    exchange.fail = lambda: _stop(server)
+
+    def stop() -> None:
+        app.patience.end()
+        server.should_exit = True
+        loop.call_later(_FORCE_AFTER_S, setattr, server, "force_exit", True)
+
+    exchange.fail = stop
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, _stop, server)
+        loop.add_signal_handler(number, stop)
     tasks = [
         asyncio.create_task(work)
-        for work in (driver.run(), driver.keep_stored(), driver.keep_wall(), _idle_exit(app, server, options))
+        for work in (
+            driver.run(),
+            driver.keep_stored(),
+            driver.keep_wall(),
+            _idle_exit(app, stop, options),
+            _announce(server, listener, options),
+        )
     ]
     for task in tasks:
-        task.add_done_callback(lambda ended: _stop(server) if not ended.cancelled() and ended.exception() else None)
-    announced = asyncio.create_task(_announce(server, listener, options))
-    await server.serve(sockets=[listener])
-    announced.cancel()
+        task.add_done_callback(lambda ended: stop() if not ended.cancelled() and ended.exception() else None)
+    try:
+        await server.serve(sockets=[listener])
+    finally:
+        _withdraw(options.port_file)
     for task in tasks:
         task.cancel()
     for outcome in await asyncio.gather(*tasks, return_exceptions=True):
         if isinstance(outcome, Exception):
             raise outcome
-
-
-def _stop(server: uvicorn.Server) -> None:
-    server.should_exit = True
-    asyncio.get_running_loop().call_later(_FORCE_AFTER_S, setattr, server, "force_exit", True)
 
 
 async def _announce(server: uvicorn.Server, listener: socket.socket, options: ServeOptions) -> None:
@@ -166,18 +181,27 @@ async def _announce(server: uvicorn.Server, listener: socket.socket, options: Se
         options.ready(port)
 
 
-async def _idle_exit(app: App, server: uvicorn.Server, options: ServeOptions) -> None:
+def _withdraw(port_file: Path | None) -> None:
+    """Nobody listens there any more; another process may have announced itself meanwhile."""
+    if port_file is not None and port_file.exists() and json.loads(port_file.read_text())["pid"] == os.getpid():
+        port_file.unlink()
+
+
+async def _idle_exit(app: App, stop: Callable[[], None], options: ServeOptions) -> None:
     if options.idle_exit_s is None:
         return
     while app.sockets or time.monotonic() - app.last_used < options.idle_exit_s:
         await asyncio.sleep(min(_IDLE_LOOK_S, options.idle_exit_s))
-    _stop(server)
+    stop()
 
 
 def _token(path: Path | None) -> str | None:
     if path is None:
         return None
     try:
+        if not path.exists():
+            write_atomically(path, token_urlsafe(24))
+            _LOG.warning("a lab token has been made: it is in %s", path)
         token = path.read_text().strip()
     except OSError as broken:
         raise UsageError(f"lab token file {path}: {broken.strerror}") from broken

@@ -153,6 +153,10 @@ class Store:
                 ],
             )
 
+    def fold(self) -> None:
+        """Write the log into the file itself, and cut it."""
+        self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+
     def copy_to(self, other: "Store") -> None:
         """Make another store's content this one's."""
         self._db.backup(other._db)

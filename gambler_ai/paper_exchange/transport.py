@@ -70,3 +70,29 @@ async def gone(receive: Receive, seconds: float | None) -> None:
                 pass
     except TimeoutError:
         return
+
+
+class Patience:
+    """Waiting that the end of the server cuts short: nobody is left hanging by a process that goes."""
+
+    def __init__(self) -> None:
+        self._over = asyncio.Event()
+
+    def end(self) -> None:
+        """From now on nothing waits."""
+        self._over.set()
+
+    async def sleep(self, seconds: float) -> None:
+        """Let so much time pass."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._over.wait()
+        except TimeoutError:
+            return
+
+    async def hang(self, receive: Receive, seconds: float | None) -> None:
+        """Wait until the client has left, at most `seconds`."""
+        waiting = [asyncio.ensure_future(one) for one in (gone(receive, seconds), self._over.wait())]
+        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        for one in waiting:
+            one.cancel()
