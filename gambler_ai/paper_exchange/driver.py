@@ -128,7 +128,7 @@ class Driver:
     def _step(self) -> bool:
         event = self._exchange.next_event()
         if event is None:
-            if self._exchange.now >= self._exchange.venue.sessions.last - _NIGHT:
+            if self._exchange.venue.market.next_time(self._exchange.now) is not None:
                 _LOG.warning("the exchange's calendar has ended: the market stands still")
             return False
         self._exchange.advance_to(event)

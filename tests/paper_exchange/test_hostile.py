@@ -156,6 +156,15 @@ def test_max_waits_for_its_first_follower(start_server: Start) -> None:
         eventually(lambda: server.lab("GET", "clock")["now"][:10] > before[:10])
 
 
+def test_the_market_stands_still_and_says_so_at_the_end(start_server: Start, capfd: pytest.CaptureFixture[str]) -> None:
+    server = start_server("--start", "2040-12-28T20:59:00+00:00", market="synthetic:7")
+    server.lab("POST", "clock", {"speed": "max"})
+    ended = eventually(lambda: (clock := server.lab("GET", "clock"))["next_event"] is None and clock)
+    assert ended["now"].startswith("2040-12-28T21:00:00")
+    assert server.call("GET", "/v2/account").ok
+    assert "calendar has ended" in capfd.readouterr().err
+
+
 def test_a_socket_refuses_what_it_cannot_read(start_server: Start) -> None:
     server = start_server()
     with connect(f"{server.ws}/v2/iex") as socket:
