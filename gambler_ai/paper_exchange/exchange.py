@@ -7,6 +7,7 @@ from a seed. Whatever `request` answered and whatever a listener was told has be
 import json
 import sqlite3
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -22,6 +23,7 @@ from gambler_ai.paper_exchange.keyring import Keyring
 from gambler_ai.paper_exchange.limits import Limits
 from gambler_ai.paper_exchange.market import Market, Quote
 from gambler_ai.paper_exchange.store import LabRow, RequestRow, Store
+from gambler_ai.paper_exchange.switches import Switches
 from gambler_ai.paper_exchange.truth import truth
 from gambler_ai.paper_exchange.venue import Changes, Venue
 from gambler_ai.paper_exchange.work import Work, finished
@@ -41,6 +43,7 @@ class Exchange:
         self._requests: list[RequestRow] = []
         self.limits = Limits()
         self._stored_now: datetime | None = None
+        self._stored_switches: Switches | None = None
         self.continued = False
         self._stored_rows = self._seen_rows = 0
         self.broken: DatabaseUnavailable | None = None
@@ -94,7 +97,7 @@ class Exchange:
         ids = Ids(int(meta["seed"]), stored.get("counters"))
         venue = Venue(market, nyse(), ids, now, Decimal(str(partial_fill_rate)))
         _load(venue, store, stored)
-        venue.switches.set({**stored.get("switches", {}), **(switches or {})})
+        venue.switches.set({**json.loads(meta.get("switches", "{}")), **(switches or {})})
         exchange = cls(store, venue, Keyring(venue, keys, set(stored.get("dead_keys", []))), wall)
         exchange.continued = bool(stored)
         if not stored:
@@ -281,7 +284,6 @@ class Exchange:
             "now": venue.now.isoformat(),
             "last_stamp": venue.last_stamp.isoformat(),
             "counters": venue.ids.counters,
-            "switches": venue.switches.show(),
             "splits": [[symbol, at.isoformat(), str(ratio)] for symbol, at, ratio in venue.market.made],
             "dead_keys": sorted(self.keyring.dead),
             "lab_quotes": [
@@ -289,10 +291,12 @@ class Exchange:
                 for quote in venue.lab_quotes.values()
             ],
         }
-        changes = venue.changes
+        changes, meta = venue.changes, {"moment": json.dumps(moment)}
+        if venue.switches != self._stored_switches:
+            meta["switches"] = json.dumps(venue.switches.show())
         try:
             self._store.save(
-                {"moment": json.dumps(moment)},
+                meta,
                 changes.accounts.values(),
                 changes.orders.values(),
                 changes.executions,
@@ -307,6 +311,8 @@ class Exchange:
             self.fail()
             raise self.broken from broken
         self._stored_rows += len(self._requests)
+        if "switches" in meta:
+            self._stored_switches = replace(venue.switches)
         venue.changes, self._requests, self._stored_now = Changes(), [], venue.now
         self._audience.flush()
 
