@@ -149,7 +149,7 @@ def test_the_calendar_is_answered_to_its_end(desk: Desk) -> None:
 def test_max_waits_for_its_first_follower(start_server: Start) -> None:
     server = start_server(speed="max", market="synthetic:7")
     before = server.lab("GET", "clock")["now"]
-    with connect(f"{server.ws}/v2/iex") as socket:
+    with connect(f"{server.ws}/v2/iex", close_timeout=0.1) as socket:
         socket.send('{"action":"auth","key":"KEY","secret":"SECRET"}')
         assert server.lab("GET", "clock")["now"][:13] == before[:13]
         socket.send('{"action":"subscribe","bars":["SPY"]}')
