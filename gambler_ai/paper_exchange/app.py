@@ -114,6 +114,8 @@ class App:
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = await _read(scope, receive)
+        if request is None:
+            return
         if request.path.startswith("/_lab/"):
             answer = await self._lab.answer(
                 request.method, request.path, request.query, request.body, request.lab_token
@@ -248,10 +250,13 @@ async def _in_turns(work: Work[Answer]) -> Answer:
         await asyncio.sleep(0)
 
 
-async def _read(scope: Scope, receive: Receive) -> Request:
+async def _read(scope: Scope, receive: Receive) -> Request | None:
+    """The whole request; None when its sender went away in the middle of it: then it never happened."""
     body = b""
     while True:
         message = await receive()
+        if message["type"] == "http.disconnect":
+            return None
         body += message.get("body", b"")
         if not message.get("more_body"):
             break

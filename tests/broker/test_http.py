@@ -18,7 +18,7 @@ from gambler_ai.clock import SystemClock
 from gambler_ai.errors import BrokerRefusesUs, BrokerUnreachable, HumanNeeded, OutcomeUnknown, RateLimited, Stop
 
 BROKER_ID = raw_order()["id"]
-GRACE = 0.5  # for a busy machine
+GRACE = 2.0  # for a busy machine
 ACCEPTED = http(200, raw_order())
 
 

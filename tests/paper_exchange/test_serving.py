@@ -1,5 +1,6 @@
 """The process around the exchange: what it refuses at its start, and what it leaves behind at its end."""
 
+import socket
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -21,6 +22,16 @@ def test_a_file_in_a_directory_that_is_not_there_is_refused(tmp_path: Path, opti
     there = tmp_path / "nowhere" / "file"
     with pytest.raises(UsageError, match="nowhere"):
         serve(ServeOptions(market="synthetic:7", **{option: str(there) if option == "state" else there}))
+
+
+def test_a_request_cut_off_in_its_body_never_happened(start_server: Start) -> None:
+    server = start_server()
+    keys = "APCA-API-KEY-ID: K\r\nAPCA-API-SECRET-KEY: S\r\n"
+    head = f"POST /v2/orders HTTP/1.1\r\nHost: x\r\n{keys}Content-Length: 99\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", server.port)) as connection:
+        connection.sendall(head.encode() + b'{"symbol"')
+    server.call("GET", "/v2/account")
+    assert [one["method"] for one in server.lab("GET", "truth")["requests"]] == ["GET"]
 
 
 @pytest.mark.parametrize("act", ["hang_before", "hang_after", "delay_before", "trickle_after"])
