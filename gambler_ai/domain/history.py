@@ -155,14 +155,10 @@ def _may_follow(event: Event, before: Decimal, after: Decimal) -> bool:
     return not through_zero and not (entry and before * event.delta < 0)
 
 
-def wanted_exits(orders: Iterable[Order], owner: str, since: datetime) -> tuple[Decimal | None, Decimal | None]:
-    """Stop and target in USD that an owner's last exit since then asked for: that it was cancelled or lost does not
-    mean that nobody wants it."""
+def last_exit(orders: Iterable[Order], owner: str, since: datetime) -> Order | None:
+    """The exit that an owner's shares were last meant to have since then: that it was cancelled or lost does not mean
+    that nobody wants it."""
     heads = [
         o for o in orders if o.role in PROTECTIVE and o.owner == owner and o.parent_id is None and o.created_at >= since
     ]
-    last = max(heads, key=lambda o: (o.created_at, o.client_order_id), default=None)
-    if last is None or owner == EXTERNAL:
-        return None, None
-    stop = last.stop_price if last.role is Role.STOP else last.stop_loss
-    return stop, last.limit_price if last.role is Role.TAKE_PROFIT else None
+    return max(heads, key=lambda o: (o.created_at, o.client_order_id), default=None) if owner != EXTERNAL else None

@@ -23,8 +23,8 @@ from gambler_ai.domain.history import (
     Verdict,
     events_of,
     judge,
+    last_exit,
     orders_of,
-    wanted_exits,
 )
 from gambler_ai.domain.market import iso
 from gambler_ai.domain.money import ZERO, text
@@ -241,10 +241,23 @@ class _Telling:
             if last is None or last.order_class:
                 continue
             mine = [o for o in self.draft.orders.values() if o.symbol == position.symbol]
-            prices = wanted_exits(mine, position.owner, position.entry_time)
-            if prices != (None, None):
-                found[last.client_order_id] = prices
+            wanted = last_exit(mine, position.owner, position.entry_time)
+            if wanted is not None:
+                found[last.client_order_id] = self._at_the_entry(position.position_id, wanted)
         return found
+
+    def _at_the_entry(self, position_id: str, wanted: Order) -> Prices:
+        """An exit's stop and target, of the shares as they were entered: what was split before it was made is told
+        after the entry, and divides them again."""
+        ratio = Decimal(1)
+        for step in self.steps[position_id]:
+            if isinstance(step, Entered):
+                ratio = Decimal(1)
+            elif isinstance(step, Split) and step.at <= wanted.created_at:
+                ratio *= step.ratio
+        stop = wanted.stop_price if wanted.role is Role.STOP else wanted.stop_loss
+        target = wanted.limit_price if wanted.role is Role.TAKE_PROFIT else None
+        return None if stop is None else stop * ratio, None if target is None else target * ratio
 
     def _last_entry(self, position_id: str) -> Order | None:
         names = [s.client_order_id for s in self.steps.get(position_id, []) if isinstance(s, Entered)]

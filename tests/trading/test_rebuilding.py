@@ -261,6 +261,21 @@ def test_a_replaced_entry_and_a_split_are_told_again(lost: Lost) -> None:
     assert [one.qty for one in levels(steps, position.quantity, D(0), position.entry_time)] == [D(20)]
 
 
+@pytest.mark.parametrize("before", [True, False], ids=["stop of before the split", "stop of after it"])
+def test_a_stop_is_wanted_at_the_price_it_had_whatever_was_split(lost: Lost, before: bool) -> None:
+    lost.rig.held(PROTECTED)
+    actions.split(lost.rig.exchange.venue, "AAA", D(4))
+    lost.rig.exchange.commit()
+    lost.rig.pass_time(1)
+    if not before:
+        lost.rig.recovery.run()
+        assert lost.rig.live_exits() == [("stop", "40", "23.75", "new")]
+    lost.recover()
+    lost.rig.open()
+    (position,) = lost.rig.state.book.open_positions()
+    assert (position.quantity, position.stop_loss) == (D(40), D("23.75"))
+
+
 def test_a_database_with_books_is_never_written_over(lost: Lost) -> None:
     lost.buy("10", "bar:1:0")
     rows = len(lost.rig.kinds())
