@@ -8,6 +8,8 @@ from decimal import ROUND_DOWN, ROUND_HALF_EVEN, Decimal, InvalidOperation
 ZERO = Decimal(0)
 NINE_PLACES = Decimal("0.000000001")
 ONE_DOLLAR = Decimal(1)
+CENT = Decimal("0.01")
+HUNDREDTH_CENT = Decimal("0.0001")
 
 
 def amount(value: str | int | Decimal) -> Decimal:
@@ -56,3 +58,9 @@ def whole_shares(notional: Decimal, price: Decimal) -> Decimal:
 def on_tick(price: Decimal) -> bool:
     """Whether Alpaca takes this price: two decimals from one dollar up, four below (orders.md)."""
     return _places(price) <= (2 if price >= ONE_DOLLAR else 4)
+
+
+def nearest_tick(price: Decimal) -> Decimal:
+    """The price nearest to this one that Alpaca takes; unchanged when it is one."""
+    moved = price.quantize(CENT if price >= ONE_DOLLAR else HUNDREDTH_CENT, rounding=ROUND_HALF_EVEN)
+    return price if moved == price else moved

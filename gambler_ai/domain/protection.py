@@ -13,11 +13,11 @@ Placing before the old exit is final would sell the shares twice; so would an id
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from decimal import ROUND_HALF_EVEN, Decimal
+from decimal import Decimal
 from enum import StrEnum
 from typing import Any
 
-from gambler_ai.domain.money import ONE_DOLLAR, ZERO, text
+from gambler_ai.domain.money import ZERO, nearest_tick, text
 from gambler_ai.domain.orders import LIVE, Order, OrderStatus, Role, Side, parse_our_id
 from gambler_ai.domain.positions import EXTERNAL, Position, PositionStatus
 
@@ -128,9 +128,10 @@ def decide(positions: Iterable[Position], orders: Iterable[Order], terms: Terms)
 
 
 def levels(position: Position, terms: Terms) -> tuple[Decimal | None, Decimal | None]:
-    """Stop and target in USD a share that this position should have; None = none is wanted."""
+    """Stop and target in USD a share that this position should have, on Alpaca's tick grid, which a split leaves; None
+    = none is wanted."""
     if position.owner != EXTERNAL:
-        return position.stop_loss, position.take_profit
+        return _on_grid(position.stop_loss), _on_grid(position.take_profit)
     if terms.external_pct is None:
         return None, None
     return away_from(position.entry_price, -terms.external_pct if position.quantity > 0 else terms.external_pct), None
@@ -138,8 +139,11 @@ def levels(position: Position, terms: Terms) -> tuple[Decimal | None, Decimal | 
 
 def away_from(price: Decimal, percent: Decimal) -> Decimal:
     """The price so many percent above (or, negative, below) another, on Alpaca's tick grid."""
-    moved = price * (100 + percent) / 100
-    return moved.quantize(Decimal("0.01") if moved >= ONE_DOLLAR else Decimal("0.0001"), ROUND_HALF_EVEN)
+    return nearest_tick(price * (100 + percent) / 100)
+
+
+def _on_grid(price: Decimal | None) -> Decimal | None:
+    return None if price is None else nearest_tick(price)
 
 
 def exits_of(position: Position, orders: Iterable[Order]) -> list[Order]:
@@ -369,6 +373,7 @@ class _Symbol:
     def _about(self, act: Act, order: Order, why: str, position: Position | None = None) -> Step:
         evidence = {
             "client_order_id": order.client_order_id,
+            "position": order.position_id,
             "status": order.status.value,
             "qty": None if order.qty is None else text(order.qty),
             "filled": text(order.filled_qty),

@@ -6,6 +6,7 @@ from decimal import Decimal
 import pytest
 
 from gambler_ai.domain.orders import OrderStatus, Role
+from gambler_ai.paper_exchange import actions
 from tests.trading.rig import BRACKETED, KEYS, PROTECTED, SELL, Rig
 
 
@@ -167,6 +168,14 @@ def test_who_takes_it_off_again_and_again_is_answered_ever_more_slowly(rig: Rig)
         rig.protection.mark()
         rig.clock.sleep(0.25)
     assert len([o for o in rig.at_exchange() if o["type"] == "stop"]) <= 6
+
+
+def test_after_a_split_the_stop_stands_on_the_tick_grid(rig: Rig) -> None:
+    rig.held(PROTECTED)
+    actions.split(rig.exchange.venue, "AAA", Decimal(3))
+    rig.exchange.commit()
+    rig.recovery.run()
+    assert rig.live_exits() == [("stop", "30", "31.67", "new")]
 
 
 def test_an_exit_of_somebody_else_counts_and_is_left_alone(rig: Rig) -> None:
