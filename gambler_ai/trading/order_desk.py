@@ -15,6 +15,7 @@ from gambler_ai.broker.gateway import Accepted, Gateway, Refused
 from gambler_ai.clock import Clock
 from gambler_ai.crashpoints import crashpoint
 from gambler_ai.domain import facts
+from gambler_ai.domain.exits import exit_order
 from gambler_ai.domain.facts import Fact
 from gambler_ai.domain.orders import (
     BrokerOrder,
@@ -28,7 +29,7 @@ from gambler_ai.domain.orders import (
     step,
 )
 from gambler_ai.domain.positions import Position
-from gambler_ai.domain.protection import Exit, side_of_exit
+from gambler_ai.domain.protection import Exit
 from gambler_ai.domain.reconciliation import ACCOUNT, Action
 from gambler_ai.domain.risk import Exposure, Limits, lacks_buying_power, may_repeat, must_wait, why_not
 from gambler_ai.domain.sessions import Session
@@ -167,40 +168,8 @@ class OrderDesk:
         return order if waits else self._send(order, committed)
 
     def protect(self, position: Position, wanted: Exit) -> Order:
-        """An exit for a position, decided by `domain.protection`. Its id follows from position, version and quantity:
-        the same decision made again after a crash is the same order."""
-        now, key = self._clock.now(), wanted.decision_key(position.position_id)
-        order = Order(
-            client_order_id=client_order_id(
-                role=wanted.role,
-                owner=position.owner.lower(),
-                account_id=position.account_id,
-                session_id=position.session_id or "",
-                symbol=position.symbol,
-                decision_key=key,
-                version=wanted.version,
-            ),
-            account_id=position.account_id,
-            session_id=position.session_id,
-            owner=position.owner,
-            role=wanted.role,
-            symbol=position.symbol,
-            side=side_of_exit(position),
-            type=wanted.type,
-            time_in_force=wanted.time_in_force,
-            qty=wanted.qty,
-            limit_price=wanted.limit_price,
-            stop_price=wanted.stop_price,
-            status=OrderStatus.SENDING,
-            created_at=now,
-            updated_at=now,
-            decision_key=key,
-            reason=wanted.reason,
-            attempts=1,
-            position_id=position.position_id,
-            order_class=wanted.order_class,
-            stop_loss=wanted.stop_loss,
-        )
+        """An exit for a position, decided by `domain.protection`."""
+        order = exit_order(position, wanted, self._clock.now())
         return self._commit_and_send(facts.order_intended(order), order)
 
     def send_planned(self, order: Order) -> Order:

@@ -6,7 +6,7 @@ same, so there is nothing to remember but how long something lasts: that is coun
 """
 
 import math
-from collections.abc import Callable, Mapping, Set
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
@@ -15,6 +15,9 @@ from gambler_ai.broker.gateway import Gateway
 from gambler_ai.clock import Clock
 from gambler_ai.crashpoints import crashpoint
 from gambler_ai.domain import facts
+from gambler_ai.domain.book import Draft
+from gambler_ai.domain.exits import steps_ahead
+from gambler_ai.domain.facts import Fact
 from gambler_ai.domain.money import text
 from gambler_ai.domain.orders import Order, OrderStatus
 from gambler_ai.domain.policy import Policy
@@ -35,6 +38,13 @@ FIRST_WAIT_S = 0.05
 LONGEST_WAIT_S = 30.0
 ASK_AGAIN_S = 1.0
 NEVER = math.inf
+_DOES = {
+    Act.PLACE: "place exit",
+    Act.SEND: "send exit",
+    Act.WITHDRAW: "withdraw exit",
+    Act.CANCEL: "cancel exit",
+    Act.READ: "ask for order",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,11 +117,26 @@ class Protection:
 
     def decision(self) -> Decision:
         """What is to be done now; changes nothing."""
+        book = self.state.book
+        return decide(book.open_positions(), book.orders.values(), self._terms())
+
+    def planned(self, found: Sequence[Fact]) -> list[Action]:
+        """What would be done, step after step, were these facts booked; changes nothing."""
+        book = self.state.book
+        draft = Draft(book, self.state.account_id)
+        for number, fact in enumerate(found):
+            draft.apply(fact, -1 - number)
+        positions = {p.position_id: p for p in book.open_positions()} | draft.positions
+        orders = book.orders | draft.orders
+        steps = steps_ahead(positions.values(), orders.values(), self._terms(), self.clock.now())
+        return [Action("R3", step.symbol, _DOES[step.act], step.reason, step.evidence) for step in steps]
+
+    def _terms(self) -> Terms:
         book, now = self.state.book, self.clock.monotonic()
         long = {name for name, since in self._since.items() if now - since >= self.rules.alarm_s}
         longer = {name for name, since in self._since.items() if now - since >= self.rules.emergency_s}
         asked = {p.position_id for p in book.open_positions() if {None, p.symbol} & self._closing}
-        terms = Terms(
+        return Terms(
             place=self.rules.place,
             external_pct=self.rules.external_pct,
             beyond=self._beyond,
@@ -120,7 +145,6 @@ class Protection:
             unprotected_long=frozenset(long),
             flatten=frozenset((longer if self.rules.emergency == "flatten" else set()) | asked),
         )
-        return decide(book.open_positions(), book.orders.values(), terms)
 
     def run(self) -> list[Action]:
         """Pass after pass as long as the broker answers at once; never waits. Returns what was done."""
@@ -194,18 +218,18 @@ class Protection:
             sent = self.desk.requests
             forward = self._place(step, step.position, step.exit)
             if self.desk.requests > sent:
-                done.append(self._action("R3", step, "place exit" if forward else "exit refused"))
+                done.append(self._action("R3", step, _DOES[step.act] if forward else "exit refused"))
         elif step.order is None:
             forward = False
         elif step.act is Act.SEND:
             forward = not self.desk.send_planned(step.order).is_terminal
         elif step.act is Act.WITHDRAW:
             forward = self.desk.withdraw(step.order, step.reason).is_terminal
-            done.append(self._action("R3", step, "withdraw exit"))
+            done.append(self._action("R3", step, _DOES[step.act]))
         elif step.act is Act.CANCEL:
             self._asked[step.order.client_order_id] = self.clock.monotonic()
             asked = self.desk.cancel(step.order, step.reason)
-            done.append(self._action("R3", step, "cancel exit"))
+            done.append(self._action("R3", step, _DOES[step.act]))
             forward = self._read(asked, done)
         else:
             self._why[step.symbol] = step.reason

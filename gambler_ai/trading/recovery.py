@@ -113,11 +113,12 @@ class Recovery:
 
     def _protect(self) -> None:
         """Exits first: cancel what is too much, wait until it is final, place what is missing. What takes longer than a
-        moment goes on beside the session."""
-        if self.reconciler.dry_run:
-            return
+        moment goes on beside the session. A dry run only says so."""
         self.protection.stale_before = self.clock.now()
-        self.applied += self.protection.see_through(PROTECTION_PATIENCE_S, self.stop.is_set)
+        if self.reconciler.dry_run:
+            self.applied += self.protection.planned([fact for action in self.applied for fact in action.facts])
+        else:
+            self.applied += self.protection.see_through(PROTECTION_PATIENCE_S, self.stop.is_set)
         self.protection.stale_before = None
 
     def _prove(self, last: Round) -> Round:

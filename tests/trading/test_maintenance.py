@@ -1,12 +1,15 @@
 """Maintenance without a session: what reconcile repairs, and how a halt comes and goes."""
 
 import sqlite3
+from collections.abc import Callable
 from contextlib import closing
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
 from gambler_ai.domain.orders import Order, OrderStatus
+from gambler_ai.domain.policy import Policy
 from gambler_ai.domain.reconciliation import ACCOUNT, Action
 from gambler_ai.errors import HumanNeeded, UsageError
 from gambler_ai.face_status import status_of
@@ -14,7 +17,7 @@ from gambler_ai.storage.reading import reading
 from gambler_ai.trading.emergency_stop import EmergencyStopFile
 from gambler_ai.trading.maintenance import reconcile
 from gambler_ai.trading.shutdown import EXIT_DONE
-from tests.trading.rig import BUY, RESTING, Rig
+from tests.trading.rig import BUY, PROTECTED, RESTING, Rig
 
 
 def stop_file(rig: Rig) -> Path:
@@ -53,6 +56,49 @@ def test_a_dry_run_plans_everything_and_applies_nothing(rig: Rig) -> None:
     _, report = reconcile(rig.opened_anew(), dry_run=True)
     rig.open()
     assert (report["applied"], len(report["plan"]) > 0, rig.kinds()) == ([], True, rows)
+
+
+def a_stop_taken_off(rig: Rig) -> None:
+    (stop,) = [one for one in rig.at_exchange() if (one["type"], one["symbol"]) == ("stop", "AAA")]
+    rig.cancel_by_hand(stop)
+
+
+def nearer_stops_wanted(rig: Rig) -> None:
+    """From now on shares of no strategy shall have a stop 5 percent away, no longer 10."""
+    rig.policy = Policy(protect_external_pct=Decimal(5))
+
+
+@pytest.mark.parametrize(
+    ("change", "steps"),
+    [
+        (a_stop_taken_off, [("place exit", "10 of 10 shares had no exit: a stop at 95, until cancelled")]),
+        (
+            nearer_stops_wanted,
+            [
+                ("cancel exit", "the position wants another exit"),
+                ("place exit", "4 of 4 shares had no exit: a stop at 48.46, until cancelled"),
+            ],
+        ),
+    ],
+)
+def test_a_dry_run_lists_the_steps_of_protection_that_would_be_done(
+    rig: Rig, change: Callable[[Rig], None], steps: list[tuple[str, str]]
+) -> None:
+    rig.close()
+    rig.policy = Policy(protect_external_pct=Decimal(10))
+    rig.open()
+    rig.by_hand("BBB", "4")
+    rig.held(PROTECTED)
+    change(rig)
+    rig.close()
+    rig.weather.sent.clear()
+    _, told = reconcile(rig.opened_anew(), dry_run=True)
+    shown = [action for action in told["plan"] if action["row"] == "R3"]
+    assert ([(one["action"], one["reason"]) for one in shown], rig.weather.sent) == (steps, [])
+    assert all(one["evidence"]["position"] for one in shown)
+    _, done = reconcile(rig.opened_anew(), dry_run=False)
+    rig.open()
+    assert [action for action in done["plan"] if action["row"] == "R3"] == shown
 
 
 def test_a_halt_of_the_account_writes_the_emergency_stop_file(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
