@@ -1,12 +1,12 @@
 """Kill a trading session with -9 again and again, resume it each time, and compare the books with the exchange.
 
-    python scripts/kill_storm.py --kills 200 [--db postgresql://...] [--tape DIR]
+    python scripts/kill_storm.py --kills 200 [--db postgresql://...] [--tape DIR] [--json]
 
-Starts a local exchange of its own, trades `sma_cross` with short averages through a relay that sees every request
-pass, and kills the trader at random instants, or within 100 ms after a POST to /v2/orders. At the end the session is
-resumed once more, stopped cleanly, and the exchange's own record (`/_lab/truth`) is compared with the database. The
-checker reads nothing else. Exit 0 = no order sent twice, no execution lost or booked twice, positions and cash equal,
-journal whole, never two active sessions.
+Starts a local exchange of its own, trades `sma_cross` with short averages and stops through a relay that sees every
+request pass, and kills the trader at random instants, or within 100 ms after a POST to /v2/orders. At the end the
+session is resumed once more, stopped cleanly, and the exchange's own record (`/_lab/truth`) is compared with the
+database. The checker reads nothing else; the same record says how long shares were without a live stop. Exit 0 = no
+order sent twice, no execution lost or booked twice, positions and cash equal, journal whole, never two active sessions.
 """
 
 import argparse
@@ -25,16 +25,21 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from gambler_ai.operations import unprotected
 from gambler_ai.operations.proof import compare
+from gambler_ai.operations.unprotected import Life
 
 GAMBLER = [sys.executable, "-m", "gambler_ai"]
 AFTER_POST_S = 0.1
 RECOVERED = "recovered in"
+LONGEST = 10
 KEYS = {"APCA-API-KEY-ID": "PKSTORM", "APCA-API-SECRET-KEY": "storm-secret"}
+ASKING = {"APCA-API-KEY-ID": "PKASKING", "APCA-API-SECRET-KEY": "storm-secret"}
+"""The storm's own question for the time: what the trader's account asks is the trader's alone."""
 
 
 class Relay:
@@ -85,7 +90,7 @@ class Storm:
     """One storm's figures; times in wall seconds."""
 
     killed_at: list[float] = field(default_factory=list)
-    killed_sessions: int = 0
+    lives: list[Life] = field(default_factory=list)
     recovered_after_s: list[float] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
 
@@ -94,7 +99,7 @@ class Trader:
     """One `gambler run` process; knows when its recovery was done."""
 
     def __init__(self, args: list[str], env: dict[str, str], log: Path) -> None:
-        self.started = time.monotonic()
+        self.started, self.born = time.monotonic(), datetime.now(UTC)
         self.recovered_after_s: float | None = None
         self._log = log
         self.process = subprocess.Popen(
@@ -110,6 +115,11 @@ class Trader:
                 if RECOVERED in line and self.recovered_after_s is None:
                     self.recovered_after_s = time.monotonic() - self.started
                 log.write(line)
+
+    @property
+    def life(self) -> Life:
+        """Until now: to be asked for when it has ended."""
+        return Life(self.born, datetime.now(UTC))
 
     def kill(self) -> bool:
         """SIGKILL and reap; False when it had ended by itself before."""
@@ -163,7 +173,7 @@ def truth(port: int, token: str) -> Any:
 
 def skip_the_night(port: int, token: str) -> None:
     """Nothing is traded while the market is closed: go on at the next open."""
-    clock = ask(port, "/v2/clock", KEYS)
+    clock = ask(port, "/v2/clock", ASKING)
     if not clock["is_open"]:
         ask(port, "/_lab/clock", {"X-Lab-Token": token}, {"to": clock["next_open"]})
 
@@ -175,7 +185,8 @@ def storm(folder: Path, port: int, token: str, options: argparse.Namespace, data
     figures = Storm()
     log = folder / "trader.log"
     start = ["run", "--symbols", options.symbols, "--strategy", "sma_cross"]
-    start += ["--param", "fast=2", "--param", "slow=5", "--duration", "10000", "--init-db"]
+    start += ["--param", "fast=2", "--param", "slow=5", "--param", f"stop_pct={options.stop_pct}"]
+    start += ["--duration", "10000", "--init-db"]
     resume = ["run", "--resume"]
     while len(figures.killed_at) < options.kills:
         skip_the_night(port, token)
@@ -189,6 +200,7 @@ def storm(folder: Path, port: int, token: str, options: argparse.Namespace, data
             figures.problems.append(f"after {len(figures.killed_at)} kills the trader ended by itself with {code}")
             if len(figures.problems) > 3:
                 break
+        figures.lives.append(trader.life)
         if trader.recovered_after_s is not None:
             figures.recovered_after_s.append(trader.recovered_after_s)
         show(figures, options.kills)
@@ -221,6 +233,7 @@ def finish(env: dict[str, str], log: Path, resume: list[str], figures: Storm) ->
     time.sleep(10)
     trader.process.send_signal(signal.SIGTERM)
     code = trader.process.wait(timeout=30)
+    figures.lives.append(trader.life)
     if code != 0:
         figures.problems.append(f"the last session ended with {code}, not 0")
 
@@ -267,10 +280,12 @@ def main() -> int:
     parser.add_argument("--db", metavar="URL", help="default: a SQLite file in the storm's folder")
     parser.add_argument("--tape", metavar="DIR", help="CSV minute bars; default: the synthetic market")
     parser.add_argument("--start", metavar="ISO", help="first exchange time")
+    parser.add_argument("--stop-pct", default="0.3", metavar="PCT", help="of each position's stop, below its price")
     parser.add_argument("--symbols", default="SPY,IBM,BAC,AIG")
     parser.add_argument("--speed", type=float, default=60)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--folder", type=Path, help="keep everything here")
+    parser.add_argument("--json", action="store_true", help="print one JSON document")
     options = parser.parse_args()
     folder = options.folder or Path(tempfile.mkdtemp(prefix="kill-storm-"))
     (folder / "data").mkdir(parents=True, exist_ok=True)
@@ -284,25 +299,52 @@ def main() -> int:
     verified = subprocess.run([*GAMBLER, "journal", "verify", "--json"], env=env, capture_output=True, text=True)
     if verified.returncode != 0:
         problems.append(f"journal verify ended with {verified.returncode}: {verified.stdout or verified.stderr}")
-    report(figures, record, json.loads(verified.stdout or "{}"), time.monotonic() - began)
+    told = report(figures, record, json.loads(verified.stdout or "{}"), time.monotonic() - began)
+    if options.json:
+        print(json.dumps({**told, "problems": problems}))
+        return 1 if problems else 0
+    show_report(told)
     for problem in problems:
         print(f"PROBLEM: {problem}")
     print("0 duplicate orders, 0 lost fills" if not problems else f"{len(problems)} problems; see {folder}")
     return 1 if problems else 0
 
 
-def report(figures: Storm, record: Any, verdict: Any, seconds: float) -> None:
-    waits = sorted(figures.recovered_after_s)
+def report(figures: Storm, record: Any, verdict: Any, seconds: float) -> dict[str, Any]:
+    """The storm's figures as JSON data; times in wall seconds."""
+    waits = sorted(figures.recovered_after_s) or [0.0]
     posts = [r for r in record["requests"] if r["method"] == "POST" and r["path"] == "/v2/orders"]
-    print(f"kills                       {len(figures.killed_at)} in {seconds:.0f} s")
-    print(f"  within 100 ms of a POST   {soon_after_a_post(figures.killed_at, record)}")
-    print(f"POSTs, orders, executions   {len(posts)}, {len(record['orders'])}, {len(record['executions'])}")
-    print(f"journal rows                {verdict.get('rows')}")
-    if waits:
-        print(
-            f"start to trading again      median {waits[len(waits) // 2]:.2f} s, "
-            f"p95 {waits[int(len(waits) * 0.95)]:.2f} s, max {waits[-1]:.2f} s"
-        )
+    gaps = unprotected.gaps(record, figures.lives)
+    return {
+        "kills": len(figures.killed_at),
+        "seconds": round(seconds),
+        "soon_after_a_post": soon_after_a_post(figures.killed_at, record),
+        "posts": len(posts),
+        "orders": len(record["orders"]),
+        "executions": len(record["executions"]),
+        "journal_rows": verdict.get("rows"),
+        "start_to_trading_s": [waits[len(waits) // 2], waits[int(len(waits) * 0.95)], waits[-1]],
+        "unprotected": unprotected.summary(gaps),
+        "unprotected_longest": [
+            {"symbol": g.symbol, "since": g.since.isoformat(), "seconds": g.seconds, "cut_off": g.cut_off}
+            for g in gaps[:LONGEST]
+        ],
+    }
+
+
+def show_report(told: dict[str, Any]) -> None:
+    median, p95, longest = told["start_to_trading_s"]
+    naked = told["unprotected"]
+    print(f"kills                       {told['kills']} in {told['seconds']} s")
+    print(f"  within 100 ms of a POST   {told['soon_after_a_post']}")
+    print(f"POSTs, orders, executions   {told['posts']}, {told['orders']}, {told['executions']}")
+    print(f"journal rows                {told['journal_rows']}")
+    print(f"start to trading again      median {median:.2f} s, p95 {p95:.2f} s, max {longest:.2f} s")
+    print(
+        f"shares without a live stop  {naked['count']} times, p50 {naked['p50_s']:.3f} s, p99 {naked['p99_s']:.3f} s, "
+        f"max {naked['max_s']:.3f} s; a kill cut off {naked['cut_off']} more, the longest after "
+        f"{naked['cut_off_max_s']:.3f} s"
+    )
 
 
 if __name__ == "__main__":

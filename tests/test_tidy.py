@@ -45,6 +45,7 @@ CLOCKS = {
 ENTRANCES = {
     "gambler_ai.__main__": "the program's entry",
     "gambler_ai.broker.direct": "the second gateway, for deterministic runs in one process",
+    "gambler_ai.operations.unprotected": "what scripts/kill_storm.py measures with",
 }
 
 

@@ -30,7 +30,8 @@ class Order:
     take_profit or stop_loss. `active` is False while it waits for another order: a leg for its entry, a
     replacement for the order it replaces, which `covered` of its needs still belong to. `due` is when a
     pending cancel or replace is decided, in exchange time, `due_wall` the same in wall time; until then `resume`
-    is the status to fall back to.
+    is the status to fall back to. `wall_at` and `ended_wall_at` are wall times for examiners: taken, and not alive
+    any more.
     """
 
     id: str
@@ -77,6 +78,8 @@ class Order:
     due_wall: datetime | None = None
     resume: str = ""
     covered: Decimal = ZERO
+    wall_at: datetime | None = None
+    ended_wall_at: datetime | None = None
 
     @property
     def is_open(self) -> bool:
@@ -122,7 +125,8 @@ class Order:
 
 @dataclass(frozen=True, slots=True)
 class Execution:
-    """One fill. `cum_qty` and `leaves_qty` are the order's after it, `position_qty` the account's, signed."""
+    """One fill. `cum_qty` and `leaves_qty` are the order's after it, `position_qty` the account's, signed. `at` is
+    exchange time, `wall_at` wall time."""
 
     id: str
     seq: int
@@ -139,6 +143,7 @@ class Execution:
     position_qty: Decimal
     order_status: str
     at: datetime
+    wall_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

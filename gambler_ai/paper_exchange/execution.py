@@ -84,6 +84,7 @@ def fill(venue: Floor, order: Order, qty: Decimal, price: Decimal) -> None:
         position_qty=after,
         order_status=reported,
         at=at,
+        wall_at=venue.wall(),
     )
     venue.book.record(execution)
     venue.changes.executions.append(execution)

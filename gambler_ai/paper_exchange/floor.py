@@ -39,6 +39,7 @@ class Floor(Protocol):
     accounts: dict[str, Account]
     switches: Switches
     fault: Callable[[str, Order], Any]
+    wall: Callable[[], datetime]
 
     @property
     def changes(self) -> Changes:

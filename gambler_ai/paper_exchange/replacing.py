@@ -213,6 +213,8 @@ def _successor(venue: Floor, old: Order, change: Change) -> Order:
         due=None,
         due_wall=None,
         resume="",
+        wall_at=None,
+        ended_wall_at=None,
     )
     if old.status != "held":
         new.status = "pending_new" if venue.day_of(old) else "accepted"

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from gambler_ai.paper_exchange import wire
-from gambler_ai.paper_exchange.book import Execution
+from gambler_ai.paper_exchange.book import Execution, Order
 from gambler_ai.paper_exchange.store import LabRow, RequestRow
 from gambler_ai.paper_exchange.venue import Venue
 
@@ -22,7 +22,7 @@ def truth(venue: Venue, requests: Iterable[RequestRow], lab: Iterable[LabRow], a
         "now": wire.stamp(venue.now),
         "requests": [row._asdict() for row in requests],
         "lab": [row._asdict() for row in lab],
-        "orders": [{**wire.order(order), "account": order.account} for order in orders],
+        "orders": [_order(order) for order in orders],
         "executions": [_execution(fill) for fill in sorted(fills, key=lambda fill: fill.seq)],
         "activities": [
             {**wire.activity(entry, venue.switches), "account": one}
@@ -38,6 +38,17 @@ def truth(venue: Venue, requests: Iterable[RequestRow], lab: Iterable[LabRow], a
     }
 
 
+def _order(order: Order) -> dict[str, Any]:
+    """Alpaca's object, and what Alpaca does not tell: whose it is, its group, and wall times."""
+    return {
+        **wire.order(order),
+        "account": order.account,
+        "group": order.group,
+        "wall_at": wire.maybe_stamp(order.wall_at),
+        "ended_wall_at": wire.maybe_stamp(order.ended_wall_at),
+    }
+
+
 def _execution(fill: Execution) -> dict[str, Any]:
     return {
         "id": fill.id,
@@ -50,4 +61,5 @@ def _execution(fill: Execution) -> dict[str, Any]:
         "price": wire.number(fill.price),
         "cum_qty": wire.number(fill.cum_qty),
         "at": wire.stamp(fill.at),
+        "wall_at": wire.maybe_stamp(fill.wall_at),
     }

@@ -314,6 +314,10 @@ class Venue:
     def changed(self, order: Order) -> datetime:
         """Note a change of an order: it is stamped, indexed anew and will be stored."""
         order.updated_at = self.stamp()
+        if order.wall_at is None:
+            order.wall_at = self.wall()
+        if order.ended_wall_at is None and not order.is_alive:
+            order.ended_wall_at = self.wall()
         self.changes.orders[order.id] = order
         self.book.index(order)
         return order.updated_at
