@@ -22,7 +22,7 @@ from gambler_ai.broker.gateway import (
 from gambler_ai.domain.corporate import ShareChange
 from gambler_ai.domain.market import Bar, parse_time
 from gambler_ai.domain.money import ZERO, amount, text
-from gambler_ai.domain.orders import BrokerOrder, Order, Side
+from gambler_ai.domain.orders import BrokerOrder, Order, Role, Side
 
 Raw = Mapping[str, Any]
 
@@ -35,6 +35,9 @@ def order_fields(order: Order) -> dict[str, Any]:
 
     Raises ValueError for an order without client_order_id (Alpaca would give it one of its own, and a repeat would be
     a second order), and for one without exactly one of qty and notional.
+
+    An exit says so: where there is nothing to close any more Alpaca refuses it (422, position intent mismatch; docs:
+    placing orders) instead of opening a position with it, however late it arrives.
     """
     if not order.client_order_id:
         raise ValueError(f"an order for {order.symbol} has no client_order_id; it is not sent")
@@ -52,6 +55,7 @@ def order_fields(order: Order) -> dict[str, Any]:
         "side": order.side.value,
         "type": order.type,
         "time_in_force": order.time_in_force,
+        **({} if order.role is Role.ENTRY else {"position_intent": f"{order.side.value}_to_close"}),
         **{name: text(value) for name, value in amounts.items() if value is not None},
         **(_group_fields(order) if order.order_class else {}),
     }

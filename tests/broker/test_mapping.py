@@ -8,7 +8,7 @@ from raw_server import AT, order, raw_order
 
 from gambler_ai.broker import alpaca_mapping as mapping
 from gambler_ai.broker.alpaca_rest import decoded
-from gambler_ai.domain.orders import Side, same_parameters
+from gambler_ai.domain.orders import Role, Side, same_parameters
 
 
 def test_an_order_is_sent_as_strings_only() -> None:
@@ -25,6 +25,13 @@ def test_an_order_is_sent_as_strings_only() -> None:
         "limit_price": "100",
         "stop_price": "99.1",
     }
+
+
+@pytest.mark.parametrize("role", [Role.STOP, Role.TAKE_PROFIT, Role.EXIT, Role.CLOSE])
+def test_an_exit_says_that_it_closes_and_an_entry_leaves_it_to_alpaca(role: Role) -> None:
+    assert mapping.order_fields(order(role=role, side=Side.SELL))["position_intent"] == "sell_to_close"
+    assert mapping.order_fields(order(role=role))["position_intent"] == "buy_to_close"
+    assert "position_intent" not in mapping.order_fields(order(side=Side.SELL))
 
 
 def test_an_order_for_an_amount_of_dollars_has_no_quantity() -> None:

@@ -371,6 +371,17 @@ def test_a_short_position_is_negative(world: World) -> None:
     assert position.qty == -3
 
 
+@pytest.mark.parametrize("side", [Side.SELL, Side.BUY])
+def test_an_exit_closes_what_is_there_and_is_refused_where_nothing_is(side: Side, world: World) -> None:
+    leaving = {"side": side, "role": Role.EXIT}
+    refused = world.gateway.submit(market_order("3", **leaving))
+    assert isinstance(refused, Refused)
+    assert (refused.http_status, refused.code) == (422, 42210000)
+    filled(world, accepted(world.gateway.submit(market_order("3", side=Side.BUY if side is Side.SELL else Side.SELL))))
+    filled(world, accepted(world.gateway.submit(market_order("3", **leaving))))
+    assert world.gateway.positions() == []
+
+
 def test_fractions_keep_all_nine_places(world: World) -> None:
     wish = market_order("0.123456789")
     answer = world.gateway.submit(wish)

@@ -1,5 +1,6 @@
 """A crash at each row of the protection tables (Q: placing, C: cancelling), a restart, and the exchange's record."""
 
+import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -8,9 +9,10 @@ from decimal import Decimal
 import pytest
 
 from gambler_ai import crashpoints
+from gambler_ai.broker.alpaca_mapping import order_fields
 from gambler_ai.crashpoints import CrashPlan, SimulatedCrash
 from gambler_ai.domain.orders import OrderStatus, Role, Side, Wish
-from tests.trading.rig import BRACKETED, NO_ORDER, PROTECTED, Rig
+from tests.trading.rig import BRACKETED, KEYS, NO_ORDER, PROTECTED, Rig
 
 EXIT_ALL = Wish("AAA", Side.SELL, Decimal(10), Role.EXIT)
 EXIT_SOME = replace(EXIT_ALL, qty=Decimal(4))
@@ -246,3 +248,16 @@ def test_a_stop_nobody_can_find_is_placed_again_only_after_three_agreeing_reads(
     del rig.weather.answers["/v2/orders:by_client_order_id"]
     rig.protection.run()
     covered(rig, 10)
+
+
+@pytest.mark.parametrize("wish", [PROTECTED, BRACKETED], ids=["stop", "oco"])
+def test_an_exit_that_arrives_when_its_shares_are_gone_opens_nothing(rig: Rig, wish: Wish) -> None:
+    rig.bought(wish)
+    with crash_at("order.before_send"):
+        rig.protection.run()
+    (late,) = [o for o in rig.state.book.orders.values() if o.role in (Role.STOP, Role.TAKE_PROFIT)]
+    rig.by_hand(side="sell")
+    rig.pass_time(60)
+    arrived = rig.exchange.request("POST", "/v2/orders", {}, json.dumps(order_fields(late)), *KEYS)
+    assert (arrived.status, len(rig.at_exchange())) == (422, 2)
+    never_oversold(rig)
