@@ -5,14 +5,13 @@ Nothing is asked of the program's memory. What was examined once and has not cha
 
 from collections import Counter
 from collections.abc import Iterable
-from datetime import datetime
 from decimal import Decimal
 
 from gambler_ai.operations import invariants, proof
 from gambler_ai.operations.invariants import Executed, Intent, LiveExit, role_of
 from gambler_ai.paper_exchange.book import Order
 from gambler_ai.simulation.hand import SHARED_SYMBOL
-from gambler_ai.simulation.process import LABEL, RULES
+from gambler_ai.simulation.process import LABEL
 from gambler_ai.simulation.report import Report, Violation
 from gambler_ai.simulation.stored_books import Head, StoredBooks
 from gambler_ai.simulation.world import World
@@ -32,7 +31,6 @@ class Examiner:
         self._report = report
         self._books = StoredBooks(world.folder / "books.db")
         self._sent: Counter[str] = Counter()
-        self._left_at: dict[str, datetime] = {}
         self._executed = 0
         self._positions: dict[str, Decimal] = {}
         self._changed: dict[str, None] = {}
@@ -61,7 +59,6 @@ class Examiner:
         """A request to submit is about to leave the process that has the lease."""
         self._changed.update(dict.fromkeys(self._books.refresh()))
         self._sent[client_order_id] += 1
-        self._left_at.setdefault(client_order_id, self._world.wall())
         intent = self._books.intents.get(client_order_id)
         sent = self._sent[client_order_id]
         self._all("I03", invariants.may_leave(client_order_id, intent, sent))
@@ -90,7 +87,7 @@ class Examiner:
         self._all("R6", books.unproven)
         self._all("I23", self._books.sessions_stepped())
         self._all("I11", invariants.exits_only_close(self._new_executions(orders)))
-        self._all("I10", invariants.exits_do_not_exceed(self._held(), self._live_exits(orders, overdue=False)))
+        self._all("I10", invariants.exits_do_not_exceed(self._held(), self._live_exits(orders)))
 
     def _was_there(self, intent: Intent) -> bool:
         """Whether the exchange had taken the order when the books said REJECTED."""
@@ -102,24 +99,18 @@ class Examiner:
         """Where another hand trades too, nobody can know what is held when an exit leaves."""
         return not (self._world.nature.is_meddled_with and symbol == SHARED_SYMBOL)
 
-    def _is_overdue(self, head: Order) -> bool:
-        """Whether it arrived when nobody could expect it any more, and did not find what it was meant to close."""
-        name = head.client_order_id
-        taken, left = self._world.taken_at.get(name), self._left_at.get(name)
-        return taken is not None and left is not None and (taken - left).total_seconds() > RULES.settle_s
-
     def _held(self) -> dict[str, Decimal]:
         account = self._world.exchange.venue.accounts[self._world.account_id]
         return {symbol: position.qty for symbol, position in account.positions.items()}
 
-    def _live_exits(self, orders: dict[str, Order], *, overdue: bool) -> list[LiveExit]:
+    def _live_exits(self, orders: dict[str, Order]) -> list[LiveExit]:
         """Exits of ours at the exchange, legs that are made by it included."""
         heads = {order.id: order for order in orders.values()}
         found = []
         for order in orders.values():
             head = heads.get(order.group or "", order)
             role = role_of(head.client_order_id)
-            if order.is_alive and order.active and role in invariants.EXITS and (overdue or not self._is_overdue(head)):
+            if order.is_alive and order.active and role in invariants.EXITS:
                 qty = order.remaining or ZERO
                 signed = qty if order.side == "buy" else -qty
                 if self._is_ours_alone(order.symbol):
@@ -135,8 +126,7 @@ class Examiner:
             self._positions[one.symbol] = one.position_qty
             order = by_id[one.order_id]
             head = by_id.get(order.group or "", order)
-            excused = self._is_overdue(head) or not self._is_ours_alone(one.symbol)
-            role = "" if excused else role_of(head.client_order_id)
+            role = role_of(head.client_order_id) if self._is_ours_alone(one.symbol) else ""
             found.append(Executed(one.client_order_id, role, one.symbol, before, one.position_qty))
         self._executed = len(executions)
         return found
@@ -152,7 +142,7 @@ class Examiner:
         self._all("I08", proof.compare(truth, self._world.database_url, LABEL))
         orders = {o.client_order_id: o for o in self._world.exchange.venue.book.by_account[self._world.account_id]}
         wanted = {symbol: qty for symbol, qty in self._books.wants_protection().items() if self._is_ours_alone(symbol)}
-        self._all("I09", invariants.everything_is_protected(wanted, self._live_exits(orders, overdue=True)))
+        self._all("I09", invariants.everything_is_protected(wanted, self._live_exits(orders)))
         for symbol, earned, paid, cost in self._books.results():
             self._all("I28", invariants.earned_is_what_fills_say(symbol, earned, paid, cost))
         database = Database(self._world.database_url)
