@@ -18,6 +18,7 @@ from gambler_ai.domain.differences import (
     leftover_exits,
     resolve_difference,
 )
+from gambler_ai.domain.facts import ORDER_CHANGED
 from gambler_ai.domain.fills import Fill
 from gambler_ai.domain.orders import Order
 from gambler_ai.domain.policy import Policy
@@ -72,7 +73,8 @@ class Round:
 
     @property
     def changed(self) -> bool:
-        return bool(self.applied)
+        """Whether there was news that another look has to follow."""
+        return not all(_works_on(action) for action in self.applied)
 
     @property
     def is_open(self) -> bool:
@@ -266,6 +268,13 @@ def _tell(action: Action) -> None:
 def _only_books(action: Action) -> bool:
     """Whether its facts are all there is to do."""
     return bool(action.facts) and not action.halts and not action.cancels and action.row not in _OF_DIFFERENCES
+
+
+def _works_on(action: Action) -> bool:
+    """Whether an order only goes on under Alpaca's next word for it: the `pending_new` of an answer becomes `new`."""
+    changed = (fact.payload["changes"] for fact in action.facts if fact.kind == ORDER_CHANGED)
+    words = {"broker_status", "broker_updated_at", "updated_at"}
+    return action.row == "R13" and all(c.get("broker_status") == "new" and c.keys() <= words for c in changed)
 
 
 def _books_a_guess(action: Action) -> bool:

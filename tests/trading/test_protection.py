@@ -7,6 +7,7 @@ import pytest
 
 from gambler_ai.domain.orders import OrderStatus, Role
 from gambler_ai.paper_exchange import actions
+from gambler_ai.trading.recovery import APART_S
 from tests.trading.rig import BRACKETED, KEYS, PROTECTED, SELL, Rig
 
 
@@ -33,6 +34,14 @@ def test_recovery_places_the_stop_that_a_crash_prevented(rig_on_both: Rig) -> No
     assert [action.reason for action in recovery.applied if action.row == "R3"] == [
         "10 of 10 shares had no exit: a stop at 95, until cancelled"
     ]
+
+
+def test_a_stop_that_only_goes_from_pending_new_to_new_needs_no_further_look(rig: Rig) -> None:
+    rig.bought()
+    recovery = rig.restart()
+    assert [action.row for action in recovery.applied] == ["R3", "R13"]
+    assert dict(recovery.steps.done)["prove"] < APART_S
+    assert rig.restart().applied == []
 
 
 def test_stop_and_target_live_as_one_oco(rig: Rig) -> None:
