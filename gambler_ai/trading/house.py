@@ -4,6 +4,7 @@ A session and the maintenance commands both begin here; there is no other way to
 """
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
@@ -20,7 +21,7 @@ from gambler_ai.errors import GamblerError
 from gambler_ai.logs import get_logger
 from gambler_ai.storage import lease
 from gambler_ai.storage.database import Database
-from gambler_ai.trading import opening
+from gambler_ai.trading import opening, turn
 from gambler_ai.trading.blocks import Blocks
 from gambler_ai.trading.commands import Commands
 from gambler_ai.trading.in_doubt import InDoubt
@@ -139,6 +140,10 @@ class House:
         """Raises Fenced when another process has taken the account over meanwhile."""
         account = self.books.account
         lease.renew(self.parts.database, account.account_id, self.books.token, self.parts.clock)
+
+    def unless_replaced(self) -> AbstractContextManager[None]:
+        """See turn."""
+        return turn.unless_replaced(lambda: self.renew() if self.opened else None)
 
     def _lost_the_lease(self) -> None:
         """Nothing more may leave; the next commit raises Fenced and ends the process with 4."""

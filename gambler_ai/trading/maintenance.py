@@ -25,37 +25,43 @@ def reconcile(house: House, *, dry_run: bool) -> tuple[int, dict[str, Any]]:
     """Recovery as a document: the plan, what was applied, what is left. Waits for confirmations; ends with 3 when a
     person is needed. With `dry_run` neither books nor broker change."""
     try:
-        books = house.open(may_bind=not dry_run)
-        if not dry_run:
-            house.mark_crashed()
-        recovery, blocks = house.recovery(dry_run=dry_run, wait=True)
-        last = recovery.run()
-        if house.is_set():
-            return EXIT_DIRTY, recovery.report(last, {"halts": [], "session": None})
-        halts = books.state.records.active_halts()
-        report = recovery.report(last, {"halts": [halt.reason for halt in halts], "session": None})
-        if not dry_run:
-            blocks.tell()
-            books.state.report(report, None)
-        unexplained = bool(last.is_open or halts or recovery.in_doubt.has_work or books.state.stop_file.reason())
-        return (EXIT_NEEDS_A_HUMAN if unexplained else EXIT_DONE), report
+        with house.unless_replaced():
+            return _reconcile(house, dry_run)
     finally:
         house.close()
+
+
+def _reconcile(house: House, dry_run: bool) -> tuple[int, dict[str, Any]]:
+    books = house.open(may_bind=not dry_run)
+    if not dry_run:
+        house.mark_crashed()
+    recovery, blocks = house.recovery(dry_run=dry_run, wait=True)
+    last = recovery.run()
+    if house.is_set():
+        return EXIT_DIRTY, recovery.report(last, {"halts": [], "session": None})
+    halts = books.state.records.active_halts()
+    report = recovery.report(last, {"halts": [halt.reason for halt in halts], "session": None})
+    if not dry_run:
+        blocks.tell()
+        books.state.report(report, None)
+    unexplained = bool(last.is_open or halts or recovery.in_doubt.has_work or books.state.stop_file.reason())
+    return (EXIT_NEEDS_A_HUMAN if unexplained else EXIT_DONE), report
 
 
 def obey(house: House) -> None:
     """Carry out every command that waits, after recovering the account; each row is closed with its result."""
     try:
-        house.open()
-        house.mark_crashed()
-        recovery, _blocks = house.recovery()
-        last = recovery.run()
-        commands = house.commands(recovery)
-        if any(command.kind == UNHALT for command in house.books.state.records.commands()):
-            last = recovery.confirm(last)
-        while commands.step() and not house.is_set():
-            house.parts.clock.sleep(LOOK_EVERY_S)
-            recovery.reconciler.round()
+        with house.unless_replaced():
+            house.open()
+            house.mark_crashed()
+            recovery, _blocks = house.recovery()
+            last = recovery.run()
+            commands = house.commands(recovery)
+            if any(command.kind == UNHALT for command in house.books.state.records.commands()):
+                last = recovery.confirm(last)
+            while commands.step() and not house.is_set():
+                house.parts.clock.sleep(LOOK_EVERY_S)
+                recovery.reconciler.round()
     finally:
         house.close()
 

@@ -133,6 +133,24 @@ def open_books(
             if gateway is not None:
                 at_broker = meet_broker(gateway, clock, stop)
         account = find_account(database, label) or before_us
+    with turn.unless_replaced(lambda: lease.renew(database, account.account_id, token, clock)):
+        state, before = _load(database, gateway, clock, stop, steps, data_dir, account, before_us, token)
+    return OpenBooks(account, token, state, before, waited)
+
+
+def _load(
+    database: Database,
+    gateway: Gateway | None,
+    clock: Clock,
+    stop: StopFlag,
+    steps: Steps,
+    data_dir: Path,
+    account: StoredAccount,
+    before_us: StoredAccount,
+    token: int,
+) -> tuple[StateManager, Before]:
+    """The account's books once its lease is ours, verified; `before_us` is the account as it was before."""
+    label = account.label
     records = Records(database, account.account_id)
     with steps.step("verify the journal"):
         known_head = HeadFile(data_dir, label, database.shown)
@@ -148,8 +166,9 @@ def open_books(
         ledger, records, Writes(database, account.account_id), clock, EmergencyStopFile.of(data_dir, label)
     )
     if older is not None:
+        lease.renew(database, account.account_id, token, clock)  # or it is a successor's head that we compare with
         state.raise_halt(Action("R11", ACCOUNT, "halt account", older, {"journal ends at": account.head.seq}))
-    return OpenBooks(account, token, state, before, waited)
+    return state, before
 
 
 def _bound(

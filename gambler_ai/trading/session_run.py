@@ -40,9 +40,10 @@ class SessionRun:
     def run(self, request: Request) -> int:
         """Trade a session until its time is over or a signal asks to stop; returns the exit code."""
         try:
-            loop = self.begin(request)
-            log.info("session.ending", why=loop.run(self.parts.inbox))
-            return self.end(loop)
+            with self.house.unless_replaced():
+                loop = self.begin(request)
+                log.info("session.ending", why=loop.run(self.parts.inbox))
+                return self.end(loop)
         except StoppedEarly:
             return EXIT_DONE
         except (BrokerUnreachable, RateLimited, DatabaseUnavailable):

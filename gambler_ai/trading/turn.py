@@ -1,12 +1,14 @@
 """Whose turn it is to trade an account: refused while somebody else holds it, or waited for."""
 
+import contextlib
+from collections.abc import Callable, Iterator
 from datetime import datetime
 
 from gambler_ai.clock import Clock
 from gambler_ai.crashpoints import crashpoint
 from gambler_ai.domain.book import Book
 from gambler_ai.domain.orders import OrderStatus
-from gambler_ai.errors import AccountHeld, DatabaseUnavailable
+from gambler_ai.errors import AccountHeld, DatabaseUnavailable, Fenced
 from gambler_ai.logs import get_logger
 from gambler_ai.storage import lease
 from gambler_ai.storage.database import Database
@@ -70,6 +72,20 @@ def take(database: Database, account: StoredAccount, holder: lease.Holder, clock
     token = lease.take(database, account, holder, clock)
     crashpoint("lease.after_take")
     return token
+
+
+@contextlib.contextmanager
+def unless_replaced(renew: Callable[[], object]) -> Iterator[None]:
+    """What a process stumbles over that slept through its own replacement is its successor's work, whatever it looks
+    like: `renew` raises Fenced then, and that takes the place of any other error."""
+    try:
+        yield
+    except Fenced:
+        raise
+    except Exception:
+        with contextlib.suppress(DatabaseUnavailable):
+            renew()
+        raise
 
 
 def wait_out_the_sender(database: Database, account: StoredAccount, book: Book, clock: Clock, stop: StopFlag) -> None:
