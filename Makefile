@@ -41,7 +41,7 @@ demo: setup
 	@$(PY) -m gambler_ai demo
 
 test: setup
-	@$(PY) -m pytest
+	@$(PY) -m pytest -n auto --maxprocesses 4 --dist loadfile
 
 lint: setup
 	$(PY) -m ruff format --check
