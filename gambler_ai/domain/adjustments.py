@@ -5,12 +5,13 @@ stays exact for the shares that were traded: adjusted ones leave it as if they h
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
 from gambler_ai.domain.money import ZERO, nine_places
 from gambler_ai.domain.positions import EXTERNAL, Origin, Position, PositionStatus
+from gambler_ai.domain.values import replace
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,8 +4,7 @@ Live trading, restart and `journal verify` all run this fold. A Draft collects t
 without touching the book; the book takes the draft over only after its transaction was committed.
 """
 
-from collections.abc import Iterable
-from dataclasses import replace
+from collections.abc import Collection, Iterable
 from typing import Any, Protocol
 
 from gambler_ai.domain import facts
@@ -16,6 +15,9 @@ from gambler_ai.domain.market import parse_time
 from gambler_ai.domain.money import ZERO, nine_places
 from gambler_ai.domain.orders import ORDER_STEPS, ImpossibleStep, Order, Role
 from gambler_ai.domain.positions import Origin, Position, PositionStatus, Trade, apply_trade, orphaned, reprice
+from gambler_ai.domain.values import replace
+
+Finished = tuple[Order, list[Fill]]
 
 
 class Archive(Protocol):
@@ -28,6 +30,10 @@ class Archive(Protocol):
     def fills(self, client_order_id: str) -> list[Fill]: ...
 
     def position(self, position_id: str) -> Position | None: ...
+
+    def finished(self, client_order_ids: Collection[str], broker_order_ids: Collection[str]) -> list[Finished]:
+        """Those of these orders it has, with their fills: in a few reads, however many they are."""
+        ...
 
 
 class EmptyArchive:
@@ -45,6 +51,9 @@ class EmptyArchive:
     def position(self, position_id: str) -> Position | None:
         return None
 
+    def finished(self, client_order_ids: Collection[str], broker_order_ids: Collection[str]) -> list[Finished]:
+        return []
+
 
 class Book:
     """What one account's books say now. With `keep_all` nothing is dropped when it is finished."""
@@ -57,6 +66,8 @@ class Book:
         self._open: dict[str, dict[str, Position]] = {}
         self._fills: dict[str, list[Fill]] = {}
         self._by_broker_id: dict[str, str] = {}
+        self._recalled: dict[str, Finished | None] = {}
+        self._recalled_by_broker_id: dict[str, Order | None] = {}
 
     def load(self, orders: Iterable[Order], fills: Iterable[Fill], positions: Iterable[Position]) -> None:
         """Start from stored rows: orders that need attention with all their fills, and open positions, oldest first."""
@@ -68,16 +79,38 @@ class Book:
         for position in positions:
             self._put(position)
 
+    def recall(self, client_order_ids: Collection[str], broker_order_ids: Collection[str]) -> None:
+        """Hold what the archive knows of these orders, and which it does not know, until the next call: a look asks
+        for each of them more than once."""
+        names = {name for name in client_order_ids if name not in self.orders}
+        numbers = {number for number in broker_order_ids if number not in self._by_broker_id}
+        found = self._archive.finished(names, numbers)
+        self._recalled = dict.fromkeys(names) | {order.client_order_id: (order, fills) for order, fills in found}
+        self._recalled_by_broker_id = dict.fromkeys(numbers) | {o.broker_order_id or "": o for o, _ in found}
+
     def order(self, client_order_id: str) -> Order | None:
-        return self.orders.get(client_order_id) or self._archive.order(client_order_id)
+        held = self.orders.get(client_order_id)
+        if held is not None:
+            return held
+        if client_order_id in self._recalled:
+            recalled = self._recalled[client_order_id]
+            return recalled[0] if recalled else None
+        return self._archive.order(client_order_id)
 
     def order_by_broker_id(self, broker_order_id: str) -> Order | None:
         known = self._by_broker_id.get(broker_order_id)
-        return self.orders[known] if known else self._archive.order_by_broker_id(broker_order_id)
+        if known:
+            return self.orders[known]
+        if broker_order_id in self._recalled_by_broker_id:
+            return self._recalled_by_broker_id[broker_order_id]
+        return self._archive.order_by_broker_id(broker_order_id)
 
     def fills(self, client_order_id: str) -> list[Fill]:
         held = self._fills.get(client_order_id)
-        return held if held is not None else self._archive.fills(client_order_id)
+        if held is not None:
+            return held
+        recalled = self._recalled.get(client_order_id)
+        return recalled[1] if recalled else self._archive.fills(client_order_id)
 
     def position(self, position_id: str) -> Position | None:
         return self.positions.get(position_id) or self._archive.position(position_id)
@@ -118,6 +151,8 @@ class Book:
             self._open.get(position.symbol, {}).pop(name, None)
 
     def _keep(self, order: Order) -> None:
+        self._recalled.pop(order.client_order_id, None)
+        self._recalled_by_broker_id.pop(order.broker_order_id or "", None)
         if order.needs_attention or self._keep_all:
             self.orders[order.client_order_id] = order
             self._fills.setdefault(order.client_order_id, [])

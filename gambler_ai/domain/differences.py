@@ -16,7 +16,7 @@ from gambler_ai.domain.facts import Fact
 from gambler_ai.domain.money import ZERO, text
 from gambler_ai.domain.orders import LIVE, UNRESOLVED, BrokerOrder, Order, OrderStatus, Role
 from gambler_ai.domain.policy import Policy
-from gambler_ai.domain.positions import EXTERNAL, Origin, Position, net, orphaned
+from gambler_ai.domain.positions import EXTERNAL, Position, external, net, orphaned
 from gambler_ai.domain.reconciliation import ACCOUNT, Action, Difference, Look
 from gambler_ai.domain.sightings import facts_of_sighting
 
@@ -70,19 +70,7 @@ def _external(
         return Action("R10", symbol, "ignore external position", reason, evidence)
     owner = policy.claimant or EXTERNAL
     replaced = tuple(facts.position_orphaned(orphaned(p, look.now), evidence) for p in held)
-    position = Position(
-        position_id="",
-        account_id=account_id,
-        session_id=None,
-        symbol=symbol,
-        owner=owner,
-        origin=Origin.EXTERNAL,
-        direction="long" if holding.qty > 0 else "short",
-        quantity=holding.qty,
-        entered_quantity=abs(holding.qty),
-        entry_price=holding.avg_entry_price,
-        entry_time=look.now,
-    )
+    position = external(account_id, symbol, owner, holding.qty, holding.avg_entry_price, look.now)
     fact = facts.position_imported(position, evidence)
     whose = "never traded" if owner == EXTERNAL else f"claimed for {owner}"
     reason = f"the broker holds shares that no order explains; imported at the broker's average price, {whose}"

@@ -5,7 +5,7 @@ that `journal verify` can rebuild every table by folding the payloads with the c
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from enum import Enum
@@ -18,6 +18,7 @@ from gambler_ai.domain.market import iso, parse_time
 from gambler_ai.domain.money import amount, text
 from gambler_ai.domain.orders import Order
 from gambler_ai.domain.positions import Position
+from gambler_ai.domain.values import contents, defaults, names
 
 ORDER_INTENDED = "order.intended"
 ORDER_CHANGED = "order.changed"
@@ -52,7 +53,7 @@ class Fact:
 
 def to_json(value: Any) -> Any:
     """A domain value as JSON data: amounts as text, times as UTC ISO, enums by value, defaults left out."""
-    kind = type(value)
+    kind: Any = type(value)
     if kind in _AS_THEY_ARE:
         return value
     if kind is Decimal:
@@ -63,20 +64,11 @@ def to_json(value: Any) -> Any:
         return value.value
     if kind in (tuple, list):
         return [to_json(item) for item in value]
-    return {name: to_json(v) for name, default in _fields(kind) if (v := getattr(value, name)) != default}
+    held = zip(names(kind), contents(value), defaults(kind), strict=True)
+    return {name: to_json(v) for name, v, default in held if v is not default and v != default}
 
 
 _AS_THEY_ARE = frozenset({type(None), bool, int, str})
-
-
-_FIELDS: dict[Any, tuple[tuple[str, Any], ...]] = {}
-
-
-def _fields(kind: Any) -> tuple[tuple[str, Any], ...]:
-    """Names and defaults of a dataclass; on the order road, asking `fields` each time costs more than the rest."""
-    if kind not in _FIELDS:
-        _FIELDS[kind] = tuple((f.name, f.default) for f in fields(kind))
-    return _FIELDS[kind]
 
 
 def from_json(kind: type, data: Mapping[str, Any]) -> dict[str, Any]:
@@ -114,11 +106,8 @@ def order_adopted(order: Order) -> Fact:
 
 def order_changed(before: Order, after: Order, why: str) -> Fact:
     """Only the fields that changed, and the reason."""
-    changes = {
-        name: to_json(getattr(after, name))
-        for name, _default in _fields(Order)
-        if getattr(after, name) != getattr(before, name)
-    }
+    both = zip(names(Order), contents(before), contents(after), strict=True)
+    changes = {name: to_json(new) for name, old, new in both if new is not old and new != old}
     return _about_order(ORDER_CHANGED, after, {"changes": changes, "why": why}, after)
 
 

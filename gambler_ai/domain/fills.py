@@ -6,11 +6,12 @@ applied, so quantity can be neither lost nor counted twice.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
 from gambler_ai.domain.money import ZERO, nine_places
+from gambler_ai.domain.values import replace
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ before its first event is what it holds now, less everything that was executed s
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
@@ -19,6 +19,7 @@ from gambler_ai.domain.positions import EXTERNAL
 from gambler_ai.domain.protection import PROTECTIVE
 from gambler_ai.domain.reconciliation import Look
 from gambler_ai.domain.sightings import GROUPS, adopted, facts_of_sighting
+from gambler_ai.domain.values import replace
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,12 +3,13 @@
 import base64
 import hashlib
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
 
 from gambler_ai.domain.money import ZERO
+from gambler_ai.domain.values import replace
 
 ID_PREFIX = "g1-"
 _OUR_ID = re.compile(r"g1-([estxc])(\d*)-([a-z0-9]{1,12})-[a-z2-7]{20}")
@@ -248,7 +249,7 @@ def step(order: Order, to: OrderStatus, at: datetime, **changes: object) -> Orde
     late = order.status in NEVER_ACCEPTED and to not in NEVER_ACCEPTED and order.late_at is None
     if late:
         changes["late_at"] = at
-    return replace(order, status=to, updated_at=max(order.updated_at, at), **changes)  # type: ignore[arg-type]
+    return replace(order, status=to, updated_at=max(order.updated_at, at), **changes)
 
 
 def observe(order: Order, seen: BrokerOrder, at: datetime) -> Order:

@@ -6,13 +6,14 @@ before it opens anything.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
 
 from gambler_ai.domain.fills import Allocation, Fill
 from gambler_ai.domain.money import ZERO, nine_places
+from gambler_ai.domain.values import replace
 
 EXTERNAL = "EXTERNAL"
 
@@ -84,6 +85,25 @@ class Trade:
     origin: Origin = Origin.OWN
     stop_loss: Decimal | None = None
     take_profit: Decimal | None = None
+
+
+def external(
+    account_id: str, symbol: str, owner: str, quantity: Decimal, entry_price: Decimal, at: datetime
+) -> Position:
+    """Shares that no order of ours explains: held by `owner` since `at`; the fold gives the position its id."""
+    return Position(
+        position_id="",
+        account_id=account_id,
+        session_id=None,
+        symbol=symbol,
+        owner=owner,
+        origin=Origin.EXTERNAL,
+        direction="long" if quantity > 0 else "short",
+        quantity=quantity,
+        entered_quantity=abs(quantity),
+        entry_price=entry_price,
+        entry_time=at,
+    )
 
 
 def net(positions: Iterable[Position], symbol: str) -> Decimal:

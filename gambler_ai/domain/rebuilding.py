@@ -5,7 +5,7 @@ What nobody's id explains is EXTERNAL, with the reason; what contradicts itself 
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -29,10 +29,11 @@ from gambler_ai.domain.history import (
 from gambler_ai.domain.market import iso
 from gambler_ai.domain.money import ZERO, text
 from gambler_ai.domain.orders import Order, Role
-from gambler_ai.domain.positions import EXTERNAL, Origin, Position, net, orphaned
+from gambler_ai.domain.positions import EXTERNAL, Position, external, net, orphaned
 from gambler_ai.domain.protection import PROTECTIVE
 from gambler_ai.domain.reconciliation import Action, Difference
 from gambler_ai.domain.sessions import Session, SessionStatus
+from gambler_ai.domain.values import replace
 
 Prices = tuple[Decimal | None, Decimal | None]
 
@@ -160,20 +161,9 @@ class _Telling:
         mine = self.by_symbol.get(symbol, [])
         holding = self.history.look.holdings.get(symbol)
         prices = [event.fill.price for event in mine if event.fill is not None]
-        position = Position(
-            position_id="",
-            account_id=self.account_id,
-            session_id=None,
-            symbol=symbol,
-            owner=EXTERNAL,
-            origin=Origin.EXTERNAL,
-            direction="long" if judged.opening > 0 else "short",
-            quantity=judged.opening,
-            entered_quantity=abs(judged.opening),
-            entry_price=holding.avg_entry_price if holding else next(iter(prices), ZERO),
-            entry_time=mine[0].at if mine else self.history.look.now,
-            pnl=None,
-        )
+        price = holding.avg_entry_price if holding else next(iter(prices), ZERO)
+        at = mine[0].at if mine else self.history.look.now
+        position = replace(external(self.account_id, symbol, EXTERNAL, judged.opening, price, at), pnl=None)
         self._add(facts.position_imported(position, {**self.difference(symbol).evidence, "why": OLDER}))
 
     def _adopt(self, order: Order) -> None:

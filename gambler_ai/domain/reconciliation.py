@@ -8,7 +8,7 @@ The rows R1-R17 are those of the restore policy (docs/RECOVERY_GUIDE.md).
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -21,6 +21,7 @@ from gambler_ai.domain.orders import LIVE, TERMINAL, BrokerOrder, Order, parse_o
 from gambler_ai.domain.policy import Policy
 from gambler_ai.domain.positions import Position, net
 from gambler_ai.domain.sightings import Collision, Execution, facts_of_sighting
+from gambler_ai.domain.values import replace
 
 ACCOUNT = "*"
 """The scope of a halt or block that holds for every symbol."""

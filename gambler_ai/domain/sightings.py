@@ -1,7 +1,7 @@
 """From what the broker shows to facts: one order, what was seen of it, and what that adds to the book."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
@@ -22,6 +22,7 @@ from gambler_ai.domain.orders import (
     step,
 )
 from gambler_ai.domain.positions import EXTERNAL
+from gambler_ai.domain.values import replace
 
 STREAM = "stream"
 GROUPS = ("bracket", "oco", "oto")

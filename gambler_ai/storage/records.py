@@ -2,14 +2,15 @@
 
 import hashlib
 import json
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Select, bindparam, literal_column, select
+from sqlalchemy import BindParameter, Select, bindparam, literal_column, select
 
 from gambler_ai.domain.blocks import Block
-from gambler_ai.domain.book import Book
+from gambler_ai.domain.book import Book, Finished
 from gambler_ai.domain.facts import FILL_BOOKED, POSITION_ADJUSTED, from_json
 from gambler_ai.domain.fills import Fill
 from gambler_ai.domain.grid import Entered, Left, Split, Step
@@ -21,6 +22,9 @@ from gambler_ai.storage import models, rows
 from gambler_ai.storage.commands import Command, CommandRows
 from gambler_ai.storage.database import Database
 from gambler_ai.storage.journal import Head
+
+AT_ONCE = 500
+"""Keys of one query: databases limit how many values a statement may have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +75,7 @@ class Records:
         self._database = database
         self.account_id = account_id
 
-    def _all(self, query: Select[Any], **values: str) -> list[Any]:
+    def _all(self, query: Select[Any], **values: str | list[str]) -> list[Any]:
         with self._database.connect() as connection:
             return list(connection.execute(query, values).mappings())
 
@@ -89,6 +93,27 @@ class Records:
     def fills(self, client_order_id: str) -> list[Fill]:
         found = self._by_key(_FILLS, client_order_id)
         return sorted((rows.fill_from(row) for row in found), key=lambda fill: fill.cum_from)
+
+    def finished(self, client_order_ids: Collection[str], broker_order_ids: Collection[str]) -> list[Finished]:
+        """These orders, known by either id, each once and with its fills."""
+        orders = [rows.order_from(row) for row in self._among(_ORDERS, client_order_ids)]
+        others = set(broker_order_ids) - {order.broker_order_id for order in orders}
+        orders += [rows.order_from(row) for row in self._among(_ORDERS_BY_BROKER_ID, others)]
+        fills = self._fills_of(orders)
+        return [(order, fills[order.client_order_id]) for order in orders]
+
+    def _fills_of(self, orders: Sequence[Order]) -> dict[str, list[Fill]]:
+        """The fills of each order, lowest shares first."""
+        fills: dict[str, list[Fill]] = {order.client_order_id: [] for order in orders}
+        filled = [order.client_order_id for order in orders if order.filled_qty]
+        for fill in sorted((rows.fill_from(row) for row in self._among(_FILLS_OF, filled)), key=lambda f: f.cum_from):
+            fills[fill.client_order_id].append(fill)
+        return fills
+
+    def _among(self, query: Select[Any], keys: Collection[str]) -> list[Any]:
+        ordered = sorted(keys)
+        parts = (ordered[first : first + AT_ONCE] for first in range(0, len(ordered), AT_ONCE))
+        return [row for part in parts for row in self._all(query, account=self.account_id, keys=part)]
 
     def position(self, position_id: str) -> Position | None:
         found = self._by_key(_POSITION, position_id)
@@ -130,7 +155,7 @@ class Records:
             )
         )
         orders = [rows.order_from(row) for row in self._all(attention.order_by(models.orders.c.created_at))]
-        fills = [fill for order in orders if order.filled_qty for fill in self.fills(order.client_order_id)]
+        fills = [fill for of_one in self._fills_of(orders).values() for fill in of_one]
         open_ones = _of(models.positions, self.account_id).where(models.positions.c.status != "closed")
         positions = [rows.position_from(row) for row in self._all(open_ones)]
         positions.sort(key=lambda p: int(p.position_id.rpartition("-")[2]))
@@ -227,6 +252,11 @@ def _of(table: Any, account_id: str) -> Select[Any]:
     return select(table).where(table.c.account_id == account_id)
 
 
+def _among(table: Any, column: str) -> Select[Any]:
+    keys: BindParameter[Any] = bindparam("keys", expanding=True)
+    return select(table).where(table.c.account_id == bindparam("account"), table.c[column].in_(keys))
+
+
 def _by(table: Any, column: str) -> Select[Any]:
     """What the book asks again and again, made once: making a query costs more than the read."""
     return select(table).where(table.c.account_id == bindparam("account"), table.c[column] == bindparam("key"))
@@ -239,7 +269,10 @@ _HALTS = (
 )
 _ORDER = _by(models.orders, "client_order_id")
 _ORDER_BY_BROKER_ID = _by(models.orders, "broker_order_id")
+_ORDERS = _among(models.orders, "client_order_id")
+_ORDERS_BY_BROKER_ID = _among(models.orders, "broker_order_id")
 _FILLS = _by(models.fills, "client_order_id")
+_FILLS_OF = _among(models.fills, "client_order_id")
 _POSITION = _by(models.positions, "position_id")
 
 

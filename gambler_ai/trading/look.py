@@ -25,16 +25,18 @@ class Sight:
     account: BrokerAccount
 
 
-def take_look(gateway: Gateway, account_id: str, book: Book, since: datetime, not_before: datetime) -> Sight:
+def take_look(
+    gateway: Gateway, account_id: str, book: Book, *, since: datetime, not_before: datetime, now: datetime
+) -> Sight:
     """Read everything, every list to its end; raises and concludes nothing when any read fails or two contradict.
 
     Raises AnotherAccount when the broker's account is not `account_id`.
 
     `since` is when we last looked (exchange time); what is older than `not_before`, when this database began, is
-    history that the imported positions already hold.
+    history that the imported positions already hold. `now` is the exchange's time as last heard: it need not be asked
+    for, since a look that is told an older time only makes the next one read a little more.
     """
     crashpoint("recovery.before_look")
-    now = gateway.clock().now
     account = gateway.account()
     if account.account_id != account_id:
         raise AnotherAccount(
@@ -45,6 +47,7 @@ def take_look(gateway: Gateway, account_id: str, book: Book, since: datetime, no
     recent = gateway.orders_since(max(not_before, since - ORDERS_OVERLAP))
     fills = gateway.fills_since(max(not_before, since - FILLS_OVERLAP))
     found = {order.broker_order_id: order for order in (*recent, *first)}
+    book.recall({order.client_order_id for order in found.values()}, {*found, *(f.broker_order_id for f in fills)})
     missing = _look_up_the_rest(gateway, book, found, fills)
     holdings = {p.symbol: Holding(p.qty, p.avg_entry_price) for p in gateway.positions()}
     _doubt_what_is_gone(gateway, book, holdings, account)

@@ -113,8 +113,14 @@ class PositionReconciler:
         after a crash: its facts are old news then.
         """
         self.state.settle_lost_commit()
-        sight = take_look(self.gateway, self.state.account_id, self.state.book, self.since, self.not_before)
-        self.clock.observe(sight.look.now)
+        sight = take_look(
+            self.gateway,
+            self.state.account_id,
+            self.state.book,
+            since=self.since,
+            not_before=self.not_before,
+            now=self.clock.now(),
+        )
         found = plan(self.state.account_id, self.state.book, sight.look, self.policy)
         due = [action for action in found.actions if action.facts or not self._stands(action)]
         applied = self._apply_all(due)

@@ -134,7 +134,7 @@ def _named(doubts: tuple[Difference | str, ...], moving: frozenset[str]) -> str:
 def _read_patiently(house: House, account_id: str) -> Memory:
     for attempt in range(READ_TRIES):
         try:
-            return _read(house.parts.gateway, account_id)
+            return _read(house.parts.gateway, account_id, house.parts.clock.now())
         except (BrokerUnreachable, RateLimited) as error:
             if attempt == READ_TRIES - 1:
                 raise
@@ -143,9 +143,9 @@ def _read_patiently(house: House, account_id: str) -> Memory:
     raise AssertionError("unreachable")
 
 
-def _read(gateway: Gateway, account_id: str) -> Memory:
+def _read(gateway: Gateway, account_id: str, now: datetime) -> Memory:
     """Everything, paged to its end; raises and concludes nothing when any read fails or two contradict."""
-    sight = take_look(gateway, account_id, Book(), BEGINNING, BEGINNING)
+    sight = take_look(gateway, account_id, Book(), since=BEGINNING, not_before=BEGINNING, now=now)
     legs: dict[str, str] = {}
     for order in sight.look.orders:
         if order.order_class in GROUPS and parse_our_id(order.client_order_id):

@@ -159,6 +159,8 @@ class Recovery:
             if self.clock.monotonic() > limit:
                 return last
             self._nap(wait)
+            with contextlib.suppress(BrokerUnreachable, RateLimited):  # times in the books would only be older
+                self.clock.observe(self.reconciler.gateway.clock().now)
             self.in_doubt.settle()
             last = self._round()
             self._protect()

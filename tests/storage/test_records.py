@@ -4,6 +4,7 @@ from dataclasses import replace
 from decimal import Decimal
 
 import pytest
+from sqlalchemy import select
 
 from gambler_ai.domain import facts
 from gambler_ai.domain.fills import Allocation, Fill
@@ -11,6 +12,7 @@ from gambler_ai.domain.market import iso
 from gambler_ai.domain.money import text
 from gambler_ai.domain.orders import OrderStatus
 from gambler_ai.domain.sessions import SessionStatus
+from gambler_ai.storage import models
 from gambler_ai.storage.database import Database
 from gambler_ai.storage.journal import Ledger
 from gambler_ai.storage.reading import reading
@@ -85,6 +87,40 @@ def test_the_archive_finds_what_memory_let_go(database: Database, ledger: Ledger
     (fill,) = ledger.book.fills(order.client_order_id)
     assert fill == replace(bought, allocations=(Allocation("SPY-4", D(10), opens=True),))
     assert ledger.book.order("never heard of") is None
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_what_is_recalled_at_once_is_what_is_read_one_by_one(
+    database: Database, ledger: Ledger, seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trade(ledger, seed)
+    records, book = Records(database, ACCOUNT), ledger.book
+    with database.connect() as connection:
+        stored = connection.execute(select(models.orders.c.client_order_id, models.orders.c.broker_order_id)).all()
+    names = [name for name, _ in stored if name not in book.orders]
+    numbers = [number for name, number in stored if number and name in names]
+    one_by_one = [(records.order(name), records.fills(name)) for name in names]
+    assert len(names) > 3
+    by_number = [records.order_by_broker_id(number) for number in numbers]
+    book.recall([*names, "nobody's"], [*numbers, "b-nobody's"])
+    for read in ("order", "order_by_broker_id", "fills"):
+        monkeypatch.delattr(Records, read)
+    assert [(book.order(name), book.fills(name)) for name in names] == one_by_one
+    assert [book.order_by_broker_id(number) for number in numbers] == by_number
+    assert (book.order("nobody's"), book.order_by_broker_id("b-nobody's")) == (None, None)
+
+
+def test_an_order_that_changes_after_it_was_recalled_is_the_changed_one(database: Database, ledger: Ledger) -> None:
+    order, known = an_order("new"), an_order("known", status=OrderStatus.CANCELED, broker_order_id="b-1")
+    ledger.commit([facts.order_adopted(known)])
+    ledger.book.recall([order.client_order_id, known.client_order_id], ["b-1"])
+    late = replace(known, status=OrderStatus.FILLED, broker_filled_qty=D(1))
+    ledger.commit([facts.order_intended(order), facts.order_changed(known, late, "late")])
+    bought = Fill(known.client_order_id, D(0), D(1), D(5), at(1), "stream", "x1")
+    ledger.commit([facts.fill_booked(late, bought)])
+    assert ledger.book.order(order.client_order_id) == order
+    assert ledger.book.order_by_broker_id("b-1") == replace(late, filled_qty=D(1), filled_avg_price=D(5))
+    assert [fill.qty for fill in ledger.book.fills(known.client_order_id)] == [D(1)]
 
 
 def test_loading_reads_only_what_needs_attention(database: Database, ledger: Ledger) -> None:
