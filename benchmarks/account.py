@@ -2,6 +2,7 @@
 that died. Everything is in this process, by the direct gateway; every commit of the books is synced.
 """
 
+import gc
 import json
 import shutil
 import time
@@ -119,6 +120,8 @@ class Account:
         self.lengthen(house, self.rows)
         house.close()
         self.exchange.advance_to(BACK)
+        gc.collect()
+        gc.freeze()  # in life the exchange is another process, whose memory no collection of ours goes through
 
     def _send(self, house: House, orders: Sequence[Order], *, answered: bool = True) -> None:
         """Write the intents, send them all, and write the answers, unless they were lost."""

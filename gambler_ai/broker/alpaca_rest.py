@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
-from typing import Any, NoReturn, TypeVar
+from typing import Any, Generic, NoReturn, TypeVar
 from urllib.parse import quote
 from uuid import UUID
 
@@ -42,6 +42,7 @@ ORDERS_PAGE = 500  # the most Alpaca gives; its default is 50
 ACTIVITIES_PAGE = 100
 CORPORATE = "SPLIT,NC,SPIN,REORG,MA,JNLS,ACATS"  # ActivityType of the trading API: those that move shares
 BARS_PAGE = 10_000
+MOST_HELD = 10_000
 RATE_WINDOW_S = 60.0
 MAX_POSTS_PER_MINUTE = 100
 
@@ -60,6 +61,24 @@ class Reply:
 
 class AnswerLost(Exception):
     """The request may have arrived, and there is no answer that tells."""
+
+
+class Unchanged(Generic[T]):
+    """Lists show the same things again and again: one that has not changed in any field is the one it was."""
+
+    def __init__(self, convert: Callable[[Any], T]) -> None:
+        self._convert = convert
+        self._shown: dict[str, tuple[Any, T]] = {}
+
+    def __call__(self, raw: Any) -> T:
+        before = self._shown.get(raw["id"])
+        if before is not None and before[0] == raw:
+            return before[1]
+        if len(self._shown) >= MOST_HELD:
+            self._shown.clear()
+        seen = self._convert(raw)
+        self._shown[raw["id"]] = raw, seen
+        return seen
 
 
 class PostLimit:
@@ -102,6 +121,8 @@ class RestGateway(ABC):
         self._clock = clock
         self.answered: Callable[[], None] = lambda: None
         self._posts = PostLimit(lambda: clock.now().timestamp(), max_posts_per_minute)
+        self._order = Unchanged(mapping.broker_order)
+        self._fill = Unchanged(mapping.fill_activity)
 
     @abstractmethod
     def _carry(self, method: str, path: str, fields: dict[str, Any]) -> Reply:
@@ -178,7 +199,7 @@ class RestGateway(ABC):
         def following(last: BrokerOrder) -> dict[str, str]:
             return {**fixed, "after_order_id": last.broker_order_id}  # not allowed together with `after`
 
-        pages = self._pages("/orders", {**fixed, **query}, mapping.broker_order, ORDERS_PAGE, following)
+        pages = self._pages("/orders", {**fixed, **query}, self._order, ORDERS_PAGE, following)
         return [order for order in pages if order.symbol]
 
     def fills_since(self, after: datetime) -> list[FillActivity]:
@@ -187,7 +208,7 @@ class RestGateway(ABC):
         def following(last: FillActivity) -> dict[str, str]:
             return {**query, "page_token": last.activity_id}
 
-        return list(self._pages("/account/activities/FILL", query, mapping.fill_activity, ACTIVITIES_PAGE, following))
+        return list(self._pages("/account/activities/FILL", query, self._fill, ACTIVITIES_PAGE, following))
 
     def share_changes_since(self, after: datetime) -> list[ShareChange]:
         query = {

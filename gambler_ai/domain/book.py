@@ -82,11 +82,15 @@ class Book:
     def recall(self, client_order_ids: Collection[str], broker_order_ids: Collection[str]) -> None:
         """Hold what the archive knows of these orders, and which it does not know, until the next call: a look asks
         for each of them more than once."""
-        names = {name for name in client_order_ids if name not in self.orders}
-        numbers = {number for number in broker_order_ids if number not in self._by_broker_id}
+        held, by_number = self._recalled, self._recalled_by_broker_id
+        still = {number: by_number[number] for number in broker_order_ids if number in by_number}
+        names = {name for name in client_order_ids if name not in held and name not in self.orders}
+        numbers = {n for n in broker_order_ids if n not in still and n not in self._by_broker_id}
         found = self._archive.finished(names, numbers)
-        self._recalled = dict.fromkeys(names) | {order.client_order_id: (order, fills) for order, fills in found}
-        self._recalled_by_broker_id = dict.fromkeys(numbers) | {o.broker_order_id or "": o for o, _ in found}
+        known = {*client_order_ids, *(order.client_order_id for order in still.values() if order)}
+        self._recalled = {name: held[name] for name in known if name in held}
+        self._recalled |= dict.fromkeys(names) | {order.client_order_id: (order, fills) for order, fills in found}
+        self._recalled_by_broker_id = still | dict.fromkeys(numbers) | {o.broker_order_id or "": o for o, _ in found}
 
     def order(self, client_order_id: str) -> Order | None:
         held = self.orders.get(client_order_id)

@@ -57,11 +57,7 @@ def iso(at: datetime) -> str:
 
 def parse_time(text: str) -> datetime:
     """RFC 3339 with up to nanoseconds and any offset, as Alpaca mixes them; what is finer than a microsecond is cut."""
-    head, dot, tail = text.partition(".")
-    if dot:
-        digits = len(tail) - len(tail.lstrip("0123456789"))
-        text = f"{head}.{tail[:digits][:6].ljust(6, '0')}{tail[digits:]}"
     at = datetime.fromisoformat(text)
     if at.tzinfo is None:
         raise ValueError(f"{text!r} has no time zone")
-    return at.astimezone(UTC)
+    return at if at.tzinfo is UTC else at.astimezone(UTC)

@@ -15,7 +15,7 @@ HUNDREDTH_CENT = Decimal("0.0001")
 def amount(value: str | int | Decimal) -> Decimal:
     """The exact amount written in `value`. Raises ValueError for anything but a finite number; floats too,
     because what a float was meant to be is already lost."""
-    if isinstance(value, bool) or not isinstance(value, str | int | Decimal):
+    if type(value) is not str and (isinstance(value, bool) or not isinstance(value, (str, int, Decimal))):
         raise ValueError(f"an amount must be text, a whole number or a Decimal, not {type(value).__name__}")
     try:
         number = Decimal(value)

@@ -4,6 +4,7 @@ Amounts are exact: NUMERIC on PostgreSQL, plain decimal text on SQLite (whose NU
 TIMESTAMPTZ on PostgreSQL, ISO text with microseconds on SQLite, so that both sort and compare rightly.
 """
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -33,6 +34,16 @@ from gambler_ai.domain import money
 from gambler_ai.domain.market import iso, parse_time
 
 
+def _decimal(value: Any) -> Decimal | None:
+    return None if value is None else Decimal(value)
+
+
+def _utc(value: Any) -> datetime | None:
+    if value is None:
+        return None
+    return value.astimezone(UTC) if isinstance(value, datetime) else parse_time(value)
+
+
 class Amount(TypeDecorator[Decimal]):
     """Exact Decimal on both databases."""
 
@@ -47,8 +58,8 @@ class Amount(TypeDecorator[Decimal]):
             return value
         return money.text(value)
 
-    def process_result_value(self, value: Any, dialect: Dialect) -> Decimal | None:
-        return None if value is None else Decimal(value)
+    def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], Decimal | None]:
+        return _decimal  # by itself: what TypeDecorator puts around it costs more than the conversion
 
 
 class UtcTime(TypeDecorator[datetime]):
@@ -66,10 +77,8 @@ class UtcTime(TypeDecorator[datetime]):
         written = iso(value)
         return value if dialect.name == "postgresql" else written
 
-    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
-        if value is None:
-            return None
-        return value.astimezone(UTC) if isinstance(value, datetime) else parse_time(value)
+    def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], datetime | None]:
+        return _utc
 
 
 metadata = MetaData(

@@ -103,7 +103,7 @@ def order_row(order: Order) -> Row:
 
 
 def order_from(row: Row) -> Order:
-    values = {name: row[name] for name in _ORDER_COLUMNS}
+    values = dict(zip(_ORDER_COLUMNS, row.values(), strict=True))
     values |= {"role": Role(row["role"]), "side": Side(row["side"]), "status": OrderStatus(row["status"])}
     return Order(**values)
 

@@ -142,7 +142,7 @@ LIMITED = [
     ("", None, None),
     ("Retry-After: 7\r\n", 7.0, 7.0),
     ("Retry-After: Fri, 20 Nov 2026 14:31:00 GMT\r\n", None, None),
-    (f"X-RateLimit-Reset: {int(time.time()) + 30}\r\n", 0.0, 30.0),
+    ("X-RateLimit-Reset: {in_30_s}\r\n", 0.0, 30.0),
     ("X-RateLimit-Reset: 99999999999\r\n", 60.0, 60.0),
     ("X-RateLimit-Reset: 1\r\n", 0.0, 0.0),
 ]
@@ -152,6 +152,7 @@ LIMITED = [
 def test_too_many_requests_says_how_long_to_wait_when_the_broker_does(
     headers: str, least: float | None, most: float | None, connect: Connect
 ) -> None:
+    headers = headers.format(in_30_s=int(time.time()) + 30)
     server, gateway = connect(always(http(429, "too many requests.", headers)))
     for ask in (lambda: gateway.submit(order()), gateway.account, lambda: gateway.cancel(BROKER_ID)):
         with pytest.raises(RateLimited) as limited:

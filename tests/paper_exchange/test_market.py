@@ -62,7 +62,9 @@ def test_a_symbol_has_one_file_and_a_tape_one_width(tmp_path: Path) -> None:
         open_market(f"tape:{tmp_path}")
 
 
-@pytest.mark.parametrize("content", [b"not gzip", gzip.compress(b"x" * 99)[:-9], gzip.compress(b"\xff\xfe")])
+@pytest.mark.parametrize(
+    "content", [b"not gzip", gzip.compress(b"x" * 99, mtime=0)[:-9], gzip.compress(b"\xff\xfe", mtime=0)]
+)
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "AAA.csv.gz").write_bytes(content)
     with pytest.raises(UsageError, match=r"AAA\.csv\.gz: cannot be read"):
