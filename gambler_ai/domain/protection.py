@@ -266,19 +266,21 @@ class _Symbol:
 
     def _wrong_way(self) -> Step | None:
         for order in self.live:
-            if self._is_leftover(order):
+            sure = self.symbol not in self.terms.unconfirmed or order.status is OrderStatus.PLANNED
+            if sure and self._is_leftover(order):
                 why = "there is nothing left that it could close" if not self.net else "it would add to the position"
                 return self._end(order, why)
         return None
 
     def _is_leftover(self, order: Order) -> bool:
-        """An exit of ours that closes nothing: of a closed position, or in the wrong direction."""
+        """An exit of ours that closes nothing: of a closed position, or in the wrong direction of what is held; the
+        broker's word counts, for another database may know why it is there."""
         if order.role not in PROTECTIVE | LEAVING:
             return False
         gone = order.position_id is not None and order.position_id not in {p.position_id for p in self.held}
         owners = {p.owner for p in self.held if order.side.sign * p.quantity < 0}
         useless = order.status is OrderStatus.PLANNED and order.position_id is None and order.owner not in owners
-        return gone or useless or order.side.sign * self.net >= 0
+        return gone or useless or order.side.sign * (self.net + self.terms.beyond.get(self.symbol, ZERO)) >= 0
 
     def _of_position(self, position: Position) -> Step | None:
         exits = self.exits[position.position_id]

@@ -2,18 +2,20 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
+from gambler_ai.domain.policy import Policy
 from gambler_ai.errors import BrokerRefusesUs
 from gambler_ai.face_status import status_of
 from gambler_ai.storage.reading import reading
 from gambler_ai.trading.maintenance import reconcile
 from gambler_ai.trading.shutdown import EXIT_NEEDS_A_HUMAN
 from tests.recovery.steps import books_hold, exchange_holds
-from tests.trading.rig import Rig
+from tests.trading.rig import PROTECTED, Rig
 
 
 @pytest.fixture
@@ -51,6 +53,24 @@ def test_a_session_of_another_database_is_named_and_halts_its_symbol_here(rig: R
     with reading(rig.database_url, "default") as reader:
         (block,) = status_of(reader, rig.folder, "default")["blocks"]
     assert (block["symbol"], "--accept-recovered" in block["way_out"]) == ("AAA", True)
+
+
+@pytest.mark.parametrize("externals", ["import", "ignore", "halt"])
+def test_exits_of_shares_that_only_another_database_knows_stay_at_the_broker(rig: Rig, externals: str) -> None:
+    rig.placed(replace(PROTECTED, symbol="BBB", stop_loss=Decimal(45)), key="theirs")
+    rig.pass_time(60)
+    rig.recovery.run()
+    exits = rig.live_exits()
+    rig.policy = Policy(externals=externals)
+    with another_database(rig):
+        rig.weather.sent.clear()
+        rig.recovery.run()
+        for _ in range(6):
+            rig.recovery.learn(rig.recovery.reconciler.round())
+            rig.protection.run()
+            rig.clock.sleep(3)
+        assert (rig.weather.sent, rig.live_exits()) == ([], exits)
+    rig.open()
 
 
 def test_a_reset_paper_account_is_another_account_and_closes_nothing(rig: Rig) -> None:
