@@ -57,6 +57,10 @@ class Halt:
     raised_at: datetime
     evidence: Any
 
+    @property
+    def told(self) -> str:
+        return f"{self.symbol or 'account'}: {self.reason}"
+
 
 @dataclass(frozen=True, slots=True)
 class StoredState:
@@ -170,10 +174,12 @@ class Records:
         found = self._all(query.order_by(table.c.seq))
         return [(row["seq"], Fill(**from_json(Fill, json.loads(row["payload"])["fill"]))) for row in found]
 
-    def last_journal_at(self, seq: int) -> datetime | None:
-        """Exchange time of the journal row with this number: when these books were last written."""
+    def last_written_at(self) -> datetime | None:
+        """Exchange time of the last journal row that a living session or a person caused: a start that got no further
+        than noting a crash lets nobody be alive."""
         table = models.order_journal
-        found = self._all(select(table.c.at).where(table.c.account_id == self.account_id, table.c.seq == seq))
+        mine = (table.c.account_id == self.account_id) & (table.c.kind != f"session.{SessionStatus.CRASHED}")
+        found = self._all(select(table.c.at).where(mine).order_by(table.c.seq.desc()).limit(1))
         at: datetime | None = found[0]["at"] if found else None
         return at
 

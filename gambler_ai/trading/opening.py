@@ -2,7 +2,6 @@
 
 import json
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 
 from gambler_ai.broker.gateway import BrokerAccount, Gateway
@@ -254,7 +253,7 @@ def _verify_tail(database: Database, account: StoredAccount, file: HeadFile) -> 
 
 
 def _before(records: Records, account: StoredAccount) -> Before:
-    last: datetime | None = records.last_journal_at(account.head.seq)
+    last = records.last_written_at()
     snapshot = records.last_snapshot()
     return Before(
         last_alive=last or account.bound_at,

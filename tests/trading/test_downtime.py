@@ -24,6 +24,7 @@ OURS = {("AAA", "alpha"): Decimal(10)}
 def test_a_recovery_that_was_interrupted_still_sees_the_whole_downtime(rig: Rig, interrupted: bool) -> None:
     rig.held()
     (held,) = rig.state.book.open_positions()
+    alive = rig.clock.now()
     rig.close()
     rig.by_hand("AAA", "10", "sell")
     rig.pass_time(3600)
@@ -34,6 +35,7 @@ def test_a_recovery_that_was_interrupted_still_sees_the_whole_downtime(rig: Rig,
         house.close()
         rig.pass_time(60)
     rig.open()
+    assert rig.recovery.before.last_alive <= alive
     rig.recovery.run()
     closed = rig.state.book.position(held.position_id)
     assert closed is not None
