@@ -217,12 +217,28 @@ def plan_table(report: Row, *, dry_run: bool) -> None:
     for action in report["plan"]:
         done = "left" if action["action"].partition(":")[0] in _OPEN else "would" if dry_run else "did"
         click.echo(f"{action['row']:<4} {action['symbol']:<6} {done}: {action['action']}\n       {action['reason']}")
-        evidence = ", ".join(f"{k} {v}" for k, v in action["evidence"].items() if v is not None)
-        click.echo(f"       evidence: {evidence}")
-    for reason in halts:
-        click.echo(f"halted: {reason}; `gambler status` says what to do")
+        click.echo(_wrapped(f"evidence: {_told(action['evidence'], ', ')}"))
+    for halt in halts:
+        click.echo(f"halted {halt}; `gambler status` says what to do")
+    for settled in report["report"]["settled"]:
+        click.echo(f"settled {settled}")
     for order_id in report["report"]["still_in_doubt"]:
         click.echo(f"left in doubt: {order_id}")
+
+
+def _told(value: Any, between: str = " ") -> str:
+    """Numbers and ids in one line, whatever holds them."""
+    if isinstance(value, Mapping):
+        return between.join(f"{name} {_told(one)}" for name, one in value.items() if one is not None)
+    return "; ".join(map(_told, value)) if isinstance(value, list | tuple) else str(value)
+
+
+def _wrapped(text: str) -> str:
+    """On as many lines as it takes, with ids in one piece."""
+    from textwrap import fill
+
+    indent = " " * 7
+    return fill(text, 110, initial_indent=indent, subsequent_indent=indent * 2, break_on_hyphens=False)
 
 
 def print_rebuilt(report: Row, *, dry_run: bool) -> None:
@@ -239,8 +255,8 @@ def print_rebuilt(report: Row, *, dry_run: bool) -> None:
         )
         for level in shown.get("levels", ()):
             click.echo(f"       level {level['level']}: {level['shares']} at {level['price']}")
-    for reason in told["halts"]:
-        click.echo(f"halted: {reason}; `gambler status` says what to do")
+    for halt in told["halts"]:
+        click.echo(f"halted {halt}; `gambler status` says what to do")
     if not dry_run and report["ok"]:
         click.echo("books and broker agree; `gambler run` goes on from here, with a new session")
 
@@ -251,7 +267,8 @@ def print_command(kind: str, symbol: str | None, answer: Row) -> None:
     if "why" in answer:
         click.echo(answer["why"])
     elif kind == "halt":
-        click.echo(f"halted {where}: no new risk leaves; `gambler unhalt {symbol or ''} --reason ...` lifts it")
+        lift = f"`gambler unhalt {f'{symbol} ' if symbol else ''}--reason ...`"
+        click.echo(f"halted {where}: no new risk leaves; {lift} lifts it")
     elif kind == "unhalt":
         _print_lifted(answer)
     else:

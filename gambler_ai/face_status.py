@@ -142,7 +142,8 @@ def print_status(status: Row) -> None:
     for line in _trading(status):
         click.echo(line)
     for block in status["blocks"]:
-        click.secho(f"blocked   {block['symbol']}: {block['reason']}", fg="yellow")
+        where = "account" if block["symbol"] == "*" else block["symbol"]
+        click.secho(f"blocked   {where}: {block['reason']}", fg="yellow")
         click.echo(f"          way out: {block['way_out']}")
     if not status["blocks"]:
         click.echo("blocks    none")

@@ -25,6 +25,7 @@ log = get_logger("in_doubt")
 AGREEING_READS = 3
 FIRST_WAIT_S = 0.25
 LONGEST_WAIT_S = 30.0
+NOWHERE = "found neither by its id nor in the list of all orders after the settle window; taken back should it show up"
 RETRY_WITHIN = timedelta(hours=20)
 """Retries rest on the broker remembering client order ids; for how long is not documented, a trading day is safe."""
 
@@ -114,7 +115,7 @@ class InDoubt:
             return
         doubt.misses += 1
         if doubt.misses >= AGREEING_READS:
-            _, fact = absent(order, self.clock.now(), "not found by id and in the list after the settle window")
+            _, fact = absent(order, self.clock.now(), NOWHERE)
             crashpoint("recovery.before_resolve")
             self.state.record([fact])
             crashpoint("recovery.after_resolve")

@@ -40,7 +40,7 @@ def _reconcile(house: House, dry_run: bool) -> tuple[int, dict[str, Any]]:
     if house.is_set():
         return EXIT_DIRTY, recovery.report(last, {"halts": [], "session": None})
     halts = books.state.records.active_halts()
-    report = recovery.report(last, {"halts": [halt.reason for halt in halts], "session": None})
+    report = recovery.report(last, {"halts": [halt.told for halt in halts], "session": None})
     if not dry_run:
         blocks.tell()
         books.state.report(report, None)

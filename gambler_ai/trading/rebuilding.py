@@ -76,7 +76,7 @@ def recover(house: House, *, dry_run: bool) -> tuple[int, dict[str, Any]]:
         halts = books.state.records.active_halts()
         report = _report(house, memory, applied=True)
         report["ok"] = not (last.is_open or halts)
-        report["report"]["halts"] = [halt.reason for halt in halts]
+        report["report"]["halts"] = [halt.told for halt in halts]
         books.state.report(report, None)
         opening.HeadFile(parts.data_dir, parts.label, parts.database.shown).write(
             books.account.account_id, books.state.head

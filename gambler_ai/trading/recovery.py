@@ -10,11 +10,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from gambler_ai.clock import Clock
+from gambler_ai.domain.orders import UNRESOLVED, Order, OrderStatus
 from gambler_ai.domain.reconciliation import Action, kept_moving, unreadable
 from gambler_ai.errors import BrokerUnreachable, RateLimited
 from gambler_ai.logs import get_logger
 from gambler_ai.trading.downtime import Before, account_of_downtime, not_done
-from gambler_ai.trading.in_doubt import InDoubt
+from gambler_ai.trading.in_doubt import NOWHERE, InDoubt
 from gambler_ai.trading.order_desk import OrderDesk, StopFlag
 from gambler_ai.trading.position_reconciler import PositionReconciler, Round
 from gambler_ai.trading.protection import Protection
@@ -26,6 +27,7 @@ MAX_ROUNDS = 3
 APART_S = 1.0
 PROTECTION_PATIENCE_S = 3.0
 READ_TRIES = 5
+GIVEN_UP = f"Read {READ_TRIES} times; nothing was concluded from it (R15). Start again when the broker answers"
 
 
 @dataclass
@@ -87,11 +89,19 @@ class Recovery:
             with self.steps.step("confirm what nothing explains"):
                 last = self.confirm(last)
         for order_id in doubtful:
-            order = self.state.book.order(order_id)
-            if order is not None:
-                self.settled.append(f"{order_id} -> {order.status}")
+            self._tell_settled(self.state.book.order(order_id))
         self.requests = self.desk.requests
         return last
+
+    def _tell_settled(self, order: Order | None) -> None:
+        """What became of an order that was in doubt: one that the broker does not know is a row of its own."""
+        if order is None or order.status in UNRESOLVED:
+            return
+        if order.status is OrderStatus.ABSENT:
+            evidence = {"client_order_id": order.client_order_id, "attempts": order.attempts, "pages": "complete"}
+            self.applied.append(Action("R14", order.symbol, "mark order absent", NOWHERE, evidence))
+        else:
+            self.settled.append(f"{order.symbol}: {order.client_order_id} -> {order.status}")
 
     def _round(self) -> Round:
         for attempt in range(READ_TRIES):
@@ -99,8 +109,10 @@ class Recovery:
                 done = self.reconciler.round()
                 break
             except (BrokerUnreachable, RateLimited) as error:
-                if attempt == READ_TRIES - 1 or self.stop.is_set():
+                if self.stop.is_set():
                     raise
+                if attempt == READ_TRIES - 1:
+                    raise type(error)(f"{error}. {GIVEN_UP}") from error
                 log.warning("recovery.read_failed", row=unreadable(error).row, error=str(error), attempt=attempt + 1)
                 self.clock.sleep(min(0.5 * 2**attempt, 5.0))
         self.learn(done)

@@ -79,7 +79,7 @@ class SessionRun:
             last,
             {
                 "session": session.session_id,
-                "halts": [halt.reason for halt in books.state.records.active_halts()],
+                "halts": [halt.told for halt in books.state.records.active_halts()],
                 "signals_missed": loop.signals_missed,
                 "bars_replayed": replayed,
             },

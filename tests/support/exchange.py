@@ -27,9 +27,10 @@ class ExchangeProcess:
         self._directory = directory
         token = directory / "token"
         token.write_text(TOKEN)
+        self.state = directory / "exchange.db"
         self._options = ServeOptions(
             market=market or write_tape(directory / "tape"),
-            state=str(directory / "exchange.db"),
+            state=str(self.state),
             start=OPEN,
             speed=speed,
             partial_fill_rate=Decimal(partial),
