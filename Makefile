@@ -8,13 +8,14 @@ STAMP := $(VENV)/.made
 PIP := $(PY) -m pip --disable-pip-version-check --no-input
 SUITABLE := import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))
 
-.PHONY: help setup demo test lint check format bench lock clean
+.PHONY: help setup demo test lint check format bench bench-peers lock clean
 
 help:
 	@echo "make demo    a one-minute tour: trade, be killed, resume, look at what happened"
 	@echo "make test    the tests, on SQLite and on a real PostgreSQL"
 	@echo "make check   format, lint, types, import rules, tests"
 	@echo "make bench   speed, as ratios to an anchor measured in the same run"
+	@echo "make bench-peers  installs freqtrade and nautilus_trader on their own, and measures against them"
 	@echo "make setup   only make .venv;  make format  rewrite the layout;  make lock  renew requirements.lock"
 
 setup: $(STAMP)
@@ -58,10 +59,13 @@ format: setup
 bench: setup
 	@$(PY) -m benchmarks
 
+bench-peers: setup
+	@$(PY) -m benchmarks.peers
+
 # Names neither an index nor a path of the machine that made it.
 lock: setup
 	$(PY) -m piptools compile --quiet --extra dev --generate-hashes --allow-unsafe --strip-extras --no-header \
 	  --no-annotate --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --output-file requirements.lock pyproject.toml
 
 clean:
-	rm -rf $(VENV) build dist demo-output .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) .peers build dist demo-output .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

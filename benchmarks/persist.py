@@ -1,5 +1,6 @@
 """One order, durable: its intent and its outcome in two synced transactions, against freqtrade's commit of a Trade and
-its Order, measured beside: it is not installed here, so its 1.3 ms are a constant and not of this run.
+its Order: in the same run and on the same disk after `make bench-peers` has installed it; else its 1.3 ms are a
+constant, measured beside on another machine.
 
     python -m benchmarks.persist
 """
@@ -8,6 +9,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from benchmarks import peers
 from benchmarks.commit import Desk
 from benchmarks.timing import Result, interleaved
 
@@ -22,7 +24,9 @@ def measure(folder: Path, rounds: int = ROUNDS, each: int = EACH) -> Result:
         median = interleaved({"ours": desk.one_order}, rounds=rounds, each=each)
     finally:
         desk.close()
-    return Result("persist (sqlite)", median["ours"], BESIDE_S, BAR, GOAL, note="anchor: freqtrade, measured beside")
+    beside = BESIDE_S, "anchor: freqtrade, measured beside"
+    anchor, note = peers.seconds("freqtrade", "freqtrade_persist.py", folder, rounds, each) or beside
+    return Result("persist (sqlite)", median["ours"], anchor, BAR, GOAL, note=note)
 
 
 def main() -> int:

@@ -1,5 +1,5 @@
-"""The pure plan over 1,000 positions, against nautilus_trader's reconciliation of as many, measured beside: it is not
-installed here, so its 150 ms are a constant and not of this run.
+"""The pure plan over 1,000 positions, against nautilus_trader's reconciliation of as many: in the same run after
+`make bench-peers` has installed it; else its 150 ms are a constant, measured beside on another machine.
 
 Each of 1,000 resting orders was executed while nobody looked: the plan books every fill, opens every position and
 compares it with the broker's.
@@ -11,6 +11,7 @@ import sys
 from dataclasses import replace
 from decimal import Decimal
 
+from benchmarks import peers
 from benchmarks.commit import ACCOUNT, NOW, answer_to, order
 from benchmarks.timing import Result, interleaved
 from gambler_ai.domain.book import Book
@@ -51,8 +52,9 @@ def measure(positions: int = POSITIONS, rounds: int = ROUNDS) -> Result:
     found = plan(ACCOUNT, book, look)
     assert (len(found.actions), found.differences) == (positions, ()), found
     median = interleaved({"ours": lambda: plan(ACCOUNT, book, look)}, rounds=rounds)
-    beside = BESIDE_S * positions / POSITIONS
-    return Result("reconcile", median["ours"], beside, BAR, GOAL, note="anchor: nautilus_trader, measured beside")
+    beside = BESIDE_S * positions / POSITIONS, "anchor: nautilus_trader, measured beside"
+    anchor, note = peers.seconds("nautilus_trader", "nautilus_reconcile.py", positions, rounds) or beside
+    return Result("reconcile", median["ours"], anchor, BAR, GOAL, note=note)
 
 
 def main() -> int:

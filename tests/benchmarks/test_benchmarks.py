@@ -1,10 +1,12 @@
 """Benchmarks compare like with like."""
 
 import sqlite3
+import sys
 from pathlib import Path
 
 import pytest
 
+from benchmarks import peers
 from benchmarks.commit import Desk, on_sqlite, recorded
 from benchmarks.timing import Result, interleaved
 
@@ -45,3 +47,18 @@ def test_an_order_is_two_synced_transactions_with_a_halt_check(tmp_path: Path) -
     with desk.database.connect() as connection:
         assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == 2
     desk.close()
+
+
+def test_a_rival_is_measured_by_its_own_interpreter_or_not_at_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(peers, "ENVIRONMENTS", tmp_path)
+    monkeypatch.setattr(peers, "HERE", tmp_path)
+    assert peers.seconds("freqtrade", "said.py", 1) is None
+    peers.python_of("freqtrade").parent.mkdir(parents=True)
+    peers.python_of("freqtrade").symlink_to(sys.executable)
+    (tmp_path / "said.py").write_text("import sys; print('loading'); print(float(sys.argv[1]) / 4)")
+    assert peers.seconds("freqtrade", "said.py", 1) == (
+        0.25,
+        f"anchor: freqtrade {peers.PINNED['freqtrade']}, in this run",
+    )
