@@ -22,6 +22,7 @@ from gambler_ai.storage.records import StoredAccount, find_account_by_id
 
 TTL = timedelta(seconds=15)
 GRACE = timedelta(seconds=2)
+RENEW_EVERY = timedelta(seconds=5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,13 +83,21 @@ def must_wait_until(account: StoredAccount, database: Database, now: datetime) -
     """None when the lease is free now: released, over, or its holder proven dead. `now` is the database's wall time.
 
     A frozen holder keeps its lock file: it is replaced when its time is over, and fenced by the token when it wakes.
+    A lease that ends later than any can was written before the clock was set back: who lives renews it soon.
     """
     if account.lease_holder is None or account.lease_expires_at is None:
         return None
     if is_gone(account.lease_holder, database):
         return None
+    if account.lease_expires_at > now + TTL:
+        return now + RENEW_EVERY + GRACE
     free_at = account.lease_expires_at + GRACE
     return free_at if now < free_at else None
+
+
+def may_be_valid(account: StoredAccount, now: datetime) -> bool:
+    """Whether its time is not over; of one written before the clock was set back nobody can say."""
+    return account.lease_expires_at is not None and now < account.lease_expires_at <= now + TTL
 
 
 def is_gone(holder: str, database: Database) -> bool:

@@ -15,7 +15,6 @@ from gambler_ai.trading.loop import Progress
 
 log = get_logger("lease")
 
-RENEW_EVERY_S = 5.0
 STUCK_AFTER_S = 30.0
 
 
@@ -44,7 +43,7 @@ class LeaseKeeper:
         self._thread.start()
 
     def _run(self) -> None:
-        while not self._ended.wait(RENEW_EVERY_S) and self.beat():
+        while not self._ended.wait(lease.RENEW_EVERY.total_seconds()) and self.beat():
             pass
 
     def beat(self) -> bool:

@@ -42,7 +42,7 @@ def _when_free(account: StoredAccount, database: Database, clock: Clock) -> date
     """When its grace is over, None = at once. Raises AccountHeld before its time is over."""
     now = lease.database_time(database, clock)
     free_at = lease.must_wait_until(account, database, now)
-    if free_at is not None and now < free_at - lease.GRACE:
+    if free_at is not None and lease.may_be_valid(account, now):
         raise AccountHeld(lease.held_message(account))
     return free_at
 

@@ -14,10 +14,12 @@ from gambler_ai.storage import schema
 from gambler_ai.storage.database import Database
 from gambler_ai.storage.lease import (
     GRACE,
+    RENEW_EVERY,
     TTL,
     Holder,
     _started,
     database_time,
+    may_be_valid,
     must_wait_until,
     release,
     renew,
@@ -124,6 +126,15 @@ def test_who_takes_a_lease_with_the_lock_file_says_so(sqlite_url: str) -> None:
     take(database, bind_account(database, "default", ACCOUNT, "PA1", "http://127.0.0.1:1", CLOCK), ME, CLOCK)
     assert Holder.parse(str(the_account(database).lease_holder)).locked
     database.close()
+
+
+def test_a_lease_from_before_the_clock_was_set_back_is_waited_for_as_long_as_its_holder_may_take_to_renew_it(
+    database: Database, account: StoredAccount
+) -> None:
+    hours_ahead = replace(account, lease_holder=str(FAR_AWAY), lease_expires_at=START + timedelta(hours=6))
+    assert must_wait_until(hours_ahead, database, START) == START + RENEW_EVERY + GRACE
+    assert not may_be_valid(hours_ahead, START)
+    assert may_be_valid(replace(hours_ahead, lease_expires_at=START + TTL), START)
 
 
 def test_a_lease_renewed_meanwhile_is_not_taken(database: Database, account: StoredAccount) -> None:
