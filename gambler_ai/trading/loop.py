@@ -5,7 +5,7 @@ can drive `Loop.step` and get the same books every time.
 """
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -112,26 +112,35 @@ class Loop:
 
     def step(self, message: Message) -> None:
         """Finish one message. A database that does not answer degrades us, and a look makes good what was missed."""
-        try:
-            self._notice_a_freeze()
+        with self._degrading():
+            if self._stood_still():
+                self._look()  # what waits in the inbox is old, and so may be what we hold
+        with self._degrading():
             self.state.settle_lost_commit()
             self._dispatch(message)
             self._look_after_duties()
             self.tell_fills()
             self.blocks.tell()
+        self.progress.at = self.clock.monotonic()
+
+    @contextlib.contextmanager
+    def _degrading(self) -> Iterator[None]:
+        try:
+            yield
         except AnotherAccount:
             raise
         except DatabaseUnavailable as error:
             self._degrade("database", str(error))
         except (BrokerUnreachable, RateLimited, BrokerRefusesUs) as error:
             self._degrade("broker", f"{unreadable(error).reason}: {error}")
-        self.progress.at = self.clock.monotonic()
 
-    def _notice_a_freeze(self) -> None:
-        """Raises Fenced when we stood still so long that another process has the account now."""
+    def _stood_still(self) -> bool:
+        """Whether it was for long. Raises Fenced when another process has the account now."""
         before, self._awake_at = self._awake_at, self.clock.monotonic()
-        if self._awake_at - before > FROZEN_AFTER_S:
-            self.still_ours()
+        if self._awake_at - before <= FROZEN_AFTER_S:
+            return False
+        self.still_ours()
+        return True
 
     def _dispatch(self, message: Message) -> None:
         match message:
@@ -336,7 +345,7 @@ class Loop:
         if self._unplaced and "database" not in self.blocks.degraded:
             self._place_what_waited()
         if self.clock.monotonic() >= self._look_due:
-            self._notice_a_freeze()
+            self._stood_still()
             self._look()
         if self.clock.now() >= self.session.ends_at:
             self.finished = "the session's time is over"

@@ -5,7 +5,11 @@ from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 
+import pytest
+
 from gambler_ai.broker.gateway import OrderEvent, StreamState
+from gambler_ai.domain.market import Bar
+from gambler_ai.paper_exchange.lab_trading import corporate_action
 from gambler_ai.trading.messages import Tick
 from gambler_ai.trading.session_run import SessionRun
 from tests.trading.driving import begun, eager, market_moves, minutes, take_all
@@ -65,6 +69,21 @@ def test_executions_that_lag_behind_their_order_after_a_long_downtime_are_asked_
     executed = [(e["qty"], e["price"]) for e in rig.exchange.truth()["executions"]]
     fills = rig.state.book.fills(order.client_order_id)
     assert [(str(fill.qty), str(fill.price), fill.inferred) for fill in fills] == [(*executed[0], False)]
+
+
+def test_a_process_that_stood_still_knows_of_a_split_before_it_acts_on_what_waited(
+    rig: Rig, run: SessionRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loop, strategy = eager(run)
+    minutes(rig, run, loop, 2)
+    corporate_action(rig.exchange, {"type": "split", "symbol": "AAA", "ratio": "2"})
+    market_moves(rig, run)
+    while not isinstance(waited := run.parts.inbox.take(0.0), Bar):
+        pass  # lost: only a look can know
+    seen: list[Decimal] = []
+    monkeypatch.setattr(strategy, "on_bar", lambda _bar, view: seen.append(view.position("AAA")) or [])
+    loop.step(waited)
+    assert seen == [2 * len(rig.exchange.truth()["executions"])]
 
 
 def test_a_strategy_hears_of_fills_that_only_a_look_found(rig: Rig, run: SessionRun) -> None:

@@ -10,7 +10,7 @@ from gambler_ai.errors import DatabaseUnavailable
 from gambler_ai.storage.journal import Ledger
 from gambler_ai.trading.messages import Tick
 from gambler_ai.trading.session_run import SessionRun
-from tests.trading.driving import database_lost_at_commit, eager, market_moves, minutes, take_all
+from tests.trading.driving import awake, database_lost_at_commit, eager, market_moves, minutes, take_all
 from tests.trading.rig import RESTING, Rig
 
 
@@ -38,6 +38,7 @@ def test_a_fill_whose_commit_was_lost_is_booked_once_by_the_look_that_follows(ri
     loop, strategy = eager(run)
     minutes(rig, run, loop, 1)
     market_moves(rig, run)
+    awake(loop)
     state, inbox = run.house.books.state, run.parts.inbox
     while not isinstance(event := inbox.take(0.0), OrderEvent) or event.qty is None:
         loop.step(event)
