@@ -1,11 +1,11 @@
 """The only place where real parts meet: settings in, a run out. Read it as the parts list of the machine."""
 
 from collections.abc import Callable
-from dataclasses import replace
-from random import SystemRandom
+from dataclasses import dataclass, replace
+from random import Random, SystemRandom
 from typing import TYPE_CHECKING, Any
 
-from gambler_ai.clock import ExchangeClock
+from gambler_ai.clock import Clock, ExchangeClock
 from gambler_ai.config import Settings
 from gambler_ai.errors import UsageError
 from gambler_ai.trading.house import Parts, Rules
@@ -14,10 +14,27 @@ from gambler_ai.trading.shutdown import Shutdown
 
 if TYPE_CHECKING:
     from gambler_ai.broker.endpoint import Endpoints
+    from gambler_ai.broker.gateway import Gateway
+    from gambler_ai.storage.database import Database
+    from gambler_ai.storage.lease import Holder
 
 PAPER_URL = "https://paper-api.alpaca.markets"
 LOCAL_KEY = ("PKLOCALGAMBLER000001", "local-exchange-only-no-secret")
 """The key pair of keyless runs; it opens an account on a local exchange and nothing anywhere else."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outside:
+    """What a run meets that is not of its own making: database, broker, time, chance, and who it is itself."""
+
+    database: "Database"
+    gateway: "Gateway"
+    endpoint: str
+    clock: Clock
+    inbox: Inbox
+    chance: Random
+    holder: "Holder"
+    lease_thread: bool = True
 
 
 def build(
@@ -27,28 +44,23 @@ def build(
     show_report: Callable[[dict[str, Any]], None] = lambda _report: None,
     *,
     accept_recovered: bool = False,
+    outside: Outside | None = None,
 ) -> Parts:
-    """Everything a run needs. Starts, or finds, the local exchange when there are no keys and no address."""
-    from gambler_ai.broker.alpaca import AlpacaGateway
-    from gambler_ai.storage.database import Database
-    from gambler_ai.storage.lease import Holder
-
+    """Everything a run needs. A simulation brings its own `outside`; else it is the real one, with the local exchange
+    when there are no keys and no address."""
     settings.make_data_dir()
-    database = Database(settings.database_url)
-    endpoints, key_id, secret_key = broker_address(settings, announce)
-    clock = ExchangeClock()
-    gateway = AlpacaGateway(endpoints, key_id, secret_key, clock)
-    inbox = Inbox()
+    outside = outside or _real(settings, announce)
+    inbox = outside.inbox
     shutdown.on_stop = lambda: inbox.put(StopAsked("asked to stop"))
-    shutdown.abort_request = gateway.abort
+    shutdown.abort_request = outside.gateway.abort
     return Parts(
-        database=database,
-        gateway=gateway,
-        clock=clock,
+        database=outside.database,
+        gateway=outside.gateway,
+        clock=outside.clock,
         shutdown=shutdown,
         inbox=inbox,
         label=settings.account_label,
-        endpoint=endpoints.trading,
+        endpoint=outside.endpoint,
         data_dir=settings.data_dir,
         rules=Rules(
             settle_s=settings.settle_s,
@@ -59,12 +71,26 @@ def build(
             policy=replace(settings.policy, accept_recovered=accept_recovered),
         ),
         default_symbols=settings.symbols,
-        chance=SystemRandom(),
-        holder=Holder.of_this_process(),
+        chance=outside.chance,
+        holder=outside.holder,
         create_tables=settings.default_database,
+        lease_thread=outside.lease_thread,
         announce=announce,
         show_report=show_report,
     )
+
+
+def _real(settings: Settings, announce: Callable[[str], None]) -> Outside:
+    """Starts, or finds, the local exchange when it is the one to trade on."""
+    from gambler_ai.broker.alpaca import AlpacaGateway
+    from gambler_ai.storage.database import Database
+    from gambler_ai.storage.lease import Holder
+
+    database = Database(settings.database_url)
+    endpoints, key_id, secret_key = broker_address(settings, announce)
+    clock = ExchangeClock()
+    gateway = AlpacaGateway(endpoints, key_id, secret_key, clock)
+    return Outside(database, gateway, endpoints.trading, clock, Inbox(), SystemRandom(), Holder.of_this_process())
 
 
 def broker_address(settings: Settings, announce: Callable[[str], None]) -> "tuple[Endpoints, str, str]":

@@ -4,7 +4,7 @@ The simulator asks after every step, from the exchange's own record and from row
 hold only when everything is at rest is in `proof`. Quantities are shares, signed where nothing else is said.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -67,6 +67,13 @@ def is_ours(client_order_id: str) -> bool:
 def role_of(client_order_id: str) -> str:
     """The letter of an id of ours; empty for others."""
     return client_order_id[len(_OURS)] if is_ours(client_order_id) else ""
+
+
+def stored_means_stored(promised: Iterable[str], stored: Collection[str]) -> Iterator[str]:
+    """I05: what somebody was told is stored, is stored."""
+    for name in promised:
+        if name not in stored:
+            yield f"command {name} was said to be stored, and is not there"
 
 
 def one_order_per_decision(at_exchange: Iterable[Intent]) -> Iterator[str]:

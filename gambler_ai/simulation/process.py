@@ -6,28 +6,36 @@ from decimal import Decimal
 from random import Random
 from typing import TYPE_CHECKING
 
+from gambler_ai.config import Settings, read_settings
 from gambler_ai.crashpoints import SimulatedCrash
 from gambler_ai.errors import AccountHeld, Fenced, GamblerError, Retry
 from gambler_ai.simulation.network import FaultyGateway
 from gambler_ai.simulation.strategy import NAME
 from gambler_ai.simulation.world import ProcessClock, World
-from gambler_ai.storage.lease import Holder
-from gambler_ai.trading.house import Parts, Rules
+from gambler_ai.storage.lease import RENEW_EVERY, Holder
+from gambler_ai.trading import maintenance
 from gambler_ai.trading.loop import Loop
 from gambler_ai.trading.messages import Inbox, Message, Tick
 from gambler_ai.trading.session_run import SessionRun
 from gambler_ai.trading.sessions import Request
 from gambler_ai.trading.shutdown import Shutdown
+from gambler_ai.wiring import Outside, build
 
 if TYPE_CHECKING:
     from gambler_ai.simulation.network import Network
 
 LABEL = "default"
 SYMBOLS = ("AAPL", "MSFT")
-RULES = Rules(settle_s=20, confirm_span_s=20, look_every_s=30)
+LOOK_EVERY_S = 30
+WAITS = {"settle_s": 20, "confirm_span_s": 20, "look_every_s": LOOK_EVERY_S}
 ANEW = Request(symbols=SYMBOLS, strategy=NAME, duration_min=Decimal(60 * 24 * 5))
 AGAIN = Request(resume="")
-RENEW_EVERY_S = 5.0
+
+
+def _settings(world: World) -> Settings:
+    own = {"database_url": world.database_url, "data_dir": str(world.folder), "symbols": ",".join(SYMBOLS)}
+    waits = {name: str(seconds) for name, seconds in WAITS.items()}
+    return read_settings({}, world.folder, {**own, **waits, "account_label": LABEL})
 
 
 class WaitingInbox(Inbox):
@@ -60,25 +68,22 @@ class Process:
         self.error: Exception | None = None
         self.clock = ProcessClock(world)
         self._world = world
-        self._renewed = world.elapsed
+        self.renewed = world.elapsed
         self.gateway = FaultyGateway(
             world, network, self.clock, lambda point: passing(self, point), lambda name: leaving(self, name)
         )
-        self.parts = Parts(
-            database=world.database(),
-            gateway=self.gateway,
-            clock=self.clock,
-            shutdown=Shutdown(),
-            inbox=WaitingInbox(self.clock),
-            label=LABEL,
-            endpoint="simulation",
-            data_dir=world.folder,
-            rules=RULES,
-            default_symbols=SYMBOLS,
-            chance=Random(f"{world.seed}/ids/{number}"),
-            holder=Holder("simulation", "", number, "", "0"),
+        self.database = world.database()
+        outside = Outside(
+            self.database,
+            self.gateway,
+            "simulation",
+            self.clock,
+            WaitingInbox(self.clock),
+            Random(f"{world.seed}/ids/{number}"),
+            Holder("simulation", "", number, "", "0"),
             lease_thread=False,
         )
+        self.parts = build(_settings(world), Shutdown(), outside=outside)
         self.run = SessionRun(self.parts)
 
     @property
@@ -108,16 +113,30 @@ class Process:
             self.parts.shutdown.ask()
             self._end()
 
+    def obey(self) -> None:
+        """`gambler flatten` and the like, when nobody else holds the account."""
+        with self._mortal():
+            maintenance.obey(self.run.house)
+            self.ended = "exit 0"
+
+    def die(self) -> None:
+        """At this instruction: what still runs of it, because exceptions do, reaches nothing any more."""
+        self.database.is_dead = True
+
     def keep_lease(self) -> None:
         """What the lease's thread would have done by now; not while the process is frozen, and not after its end."""
         keeper = self.run.house.keeper
-        if self.ended is None and keeper is not None and self._world.elapsed - self._renewed >= RENEW_EVERY_S:
-            self._renewed = self._world.elapsed
+        if (
+            self.ended is None
+            and keeper is not None
+            and self._world.elapsed - self.renewed >= RENEW_EVERY.total_seconds()
+        ):
+            self.renewed = self._world.elapsed
             keeper.beat()
 
     def wake(self) -> None:
         """It was frozen: the lease's thread is no quicker than the others to find out what happened meanwhile."""
-        self._renewed = self._world.elapsed
+        self.renewed = self._world.elapsed
 
     @property
     def _loop(self) -> Loop:

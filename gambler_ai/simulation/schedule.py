@@ -15,10 +15,14 @@ _ACTS = {
     "second start": 2,
     "twin start": 2,
     "commit fails": 3,
+    "commit answer lost": 3,
+    "database away": 1,
+    "clock jumps": 2,
     "hand trades": 3,
     "hand cancels": 2,
     "hand halts": 1,
     "hand lifts": 2,
+    "person asks": 3,
     "stop": 2,
 }
 """How likely each thing is, as weights."""

@@ -16,13 +16,16 @@ from gambler_ai.logs import silence
 from gambler_ai.simulation.examiner import Examiner
 from gambler_ai.simulation.hand import Hand
 from gambler_ai.simulation.network import ENDPOINTS, LONGEST_LAG_S, ON_CHANGES, ON_READS, Network
-from gambler_ai.simulation.process import LABEL, RULES
+from gambler_ai.simulation.nights import Nights
+from gambler_ai.simulation.person import Person
+from gambler_ai.simulation.process import LABEL, LOOK_EVERY_S
 from gambler_ai.simulation.report import Report
 from gambler_ai.simulation.schedule import Step, schedule
 from gambler_ai.simulation.stream import ON_FRAMES
 from gambler_ai.simulation.traders import Traders
 from gambler_ai.simulation.world import World
 from gambler_ai.storage import schema
+from gambler_ai.storage.commands import UNHALT
 from gambler_ai.storage.database import Database
 from gambler_ai.trading import maintenance
 from gambler_ai.trading.house import House
@@ -59,11 +62,13 @@ class Simulator:
 
     def __init__(self, seed: int, steps: int, folder: Path) -> None:
         self.report = Report(seed, steps)
-        self.world = World(seed, folder)
+        self.world = World(seed, folder, self.report.fired)
         self.network = Network(self.world, self.report.fired)
         self.examiner = Examiner(self.world, self.report)
         self.traders = Traders(self.world, self.network, self.examiner, self.report)
         self.hand = Hand(self.world, LABEL, self.report.fired)
+        self.nights = Nights(self.world, self.report.fired, self.traders.tend)
+        self.person = Person(self.world, self.report.fired, self.examiner.promised)
         self._chance = Random(f"{seed}/details")
 
     @contextmanager
@@ -118,6 +123,13 @@ class Simulator:
                 traders.start_twins()
             case "commit fails":
                 traders.fail_commit()
+            case "commit answer lost":
+                self.world.disk.lose_commit(chance.choice((0.0, 0.0, 1.0, 20.0)))
+            case "clock jumps" if self.world.nature.lock_file:  # elsewhere leases are in the database server's time
+                times = chance.choice((-4, -1, 1, 4))
+                self.world.later(chance.uniform(0.0, 20.0), lambda: self._clock_jumps(times))
+            case "database away":
+                self.world.disk.go_away(chance.uniform(0.5, 40.0))
             case "hand trades" if self.examiner.may_resume():  # before, it would be history, not a trade
                 self.hand.trades()
             case "hand cancels":
@@ -126,8 +138,17 @@ class Simulator:
                 self.hand.stops_us()
             case "hand lifts":
                 self.hand.lets_us_go_on()
+            case "night" if self.examiner.may_resume():
+                self.nights.one_passes()
+            case "person asks" if self.examiner.may_resume():
+                if self.person.asks():
+                    traders.obey()
             case "stop":
                 traders.stop()
+
+    def _clock_jumps(self, times: int) -> None:
+        self.report.fired[f"clock jumps {'forward' if times > 0 else 'back'}"] += 1
+        self.world.clock_jumps(times)
 
     def _note(self, step: Step) -> None:
         head = self.examiner.head()
@@ -143,7 +164,7 @@ class Simulator:
     def _converge(self) -> None:
         """Nothing fails any more: books and broker must become equal, and stay so. At the end the market stands still,
         so that nothing new happens while we look."""
-        for quiet in (self.network.calm, self.traders.calm, self.hand.goes_away):
+        for quiet in (self.network.calm, self.world.disk.calm, self.traders.calm, self.hand.goes_away):
             quiet()
         if not self._comes_to_rest():
             return
@@ -162,9 +183,11 @@ class Simulator:
         """Nothing in doubt, blocked or to be done, and a look was taken since: an event that was lost without a word is
         found by nothing else."""
         for _ in range(CALM_STEPS):
+            if self.examiner.is_halted() and not self.examiner.asked():
+                self.person.asks(UNHALT)
             if not self._take(Step(self.examiner.step + 1, "calm", 1.0)):
                 return False
-            if not (unrest := self._unrest()) and self.world.elapsed > since + RULES.look_every_s:
+            if not (unrest := self._unrest()) and self.world.elapsed > since + LOOK_EVERY_S:
                 return True
         self.examiner.found("I20", f"no rest after {CALM_STEPS} steps without faults: {'; '.join(unrest)}")
         return False
@@ -179,6 +202,7 @@ class Simulator:
         steps += [f"{order.client_order_id} waits" for order in orders if order.status is OrderStatus.PLANNED]
         blocks = [f"{symbol}: {why}" for symbol, why in sorted(trader.loop.blocks.all().items())]
         under_way = ["a request is still under way"] if self.world.something_is_due else []
+        under_way += [f"{kind} is asked for" for kind in self.examiner.asked()]
         return doubtful + blocks + under_way + (steps if self.world.market_stands else [])
 
     def _reconcile_again(self) -> None:

@@ -1,11 +1,12 @@
 """The database as anybody may read it, kept up to date by reading only what the journal says has changed."""
 
+import json
 import sqlite3
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from gambler_ai.domain.market import parse_time
 from gambler_ai.operations import invariants
@@ -15,6 +16,10 @@ ZERO = Decimal(0)
 _ORDER = (
     "SELECT client_order_id, role, symbol, status, attempts, session_id, owner, decision_key, qty, filled_qty, side "
     "FROM orders WHERE client_order_id = ?"
+)
+_STOPS = (
+    "SELECT 1 FROM halts WHERE lifted_at IS NULL AND (symbol IS NULL OR symbol = ?) UNION ALL "
+    "SELECT 1 FROM commands WHERE result IS NULL AND kind IN ('halt', 'flatten') AND (symbol IS NULL OR symbol = ?)"
 )
 
 
@@ -28,7 +33,7 @@ class Head(NamedTuple):
 
 class StoredBooks:
     """`intents` by client order id; `filled` and `held` are signed shares by symbol; `broken` is what is wrong with the
-    journal itself."""
+    journal itself; `adjusted_by` are the ids of activities by which positions were adjusted."""
 
     def __init__(self, file: Path) -> None:
         self._database = sqlite3.connect(file, isolation_level=None)
@@ -41,6 +46,7 @@ class StoredBooks:
         self.filled: dict[str, Decimal] = {}
         self.held: dict[str, Decimal] = {}
         self.unproven: list[str] = []
+        self.adjusted_by: list[str] = []
         self.broken: list[str] = []
 
     def close(self) -> None:
@@ -53,9 +59,17 @@ class StoredBooks:
     def has_sessions(self) -> bool:
         return self._database.execute("SELECT 1 FROM trading_sessions").fetchone() is not None
 
-    def is_halted(self, symbol: str) -> bool:
-        query = "SELECT 1 FROM halts WHERE lifted_at IS NULL AND (symbol IS NULL OR symbol = ?)"
-        return self._database.execute(query, (symbol,)).fetchone() is not None
+    def is_stopped(self, symbol: str) -> bool:
+        """By a halt, or by a halt or flatten that somebody asked for."""
+        return self._database.execute(_STOPS, (symbol, symbol)).fetchone() is not None
+
+    def is_halted(self) -> bool:
+        return self._database.execute("SELECT 1 FROM halts WHERE lifted_at IS NULL").fetchone() is not None
+
+    def commands(self) -> dict[str, tuple[str, str | None]]:
+        """By id: kind, and the result when it is closed."""
+        rows = self._database.execute("SELECT id, kind, result FROM commands ORDER BY requested_at")
+        return {row[0]: (row[1], row[2]) for row in rows}
 
     def refresh(self) -> list[str]:
         """Read what was written since; the client order ids of the orders it was about."""
@@ -75,8 +89,12 @@ class StoredBooks:
                 self.rejected_at[name] = parse_time(wall_at)
             if kind.startswith("session.") and session:
                 self._session_steps(session, kind.removeprefix("session."))
-            if kind in ("position.orphaned", "position.adjusted"):
-                self.unproven.append(f"{kind} of {symbol} in row {seq}: nothing but trades ever happens here")
+            if kind == "halt.raised":
+                self._halted_by(seq)
+            if kind == "position.adjusted":
+                self.adjusted_by += self._evidence(seq)
+            if kind == "position.orphaned":
+                self.unproven.append(f"{kind} of {symbol} in row {seq}: nothing ever vanishes here")
         if (stored := self.head().seq) < self._head.seq:
             self.broken.append(f"the journal ends at row {stored}, and row {self._head.seq} was read before")
         if rows:
@@ -93,6 +111,19 @@ class StoredBooks:
         after = "active" if word == "opened" else word
         self._steps += invariants.sessions_step_as_allowed(session, self._sessions.get(session), after)
         self._sessions[session] = after
+
+    def _payload(self, seq: int) -> Any:
+        (payload,) = self._database.execute("SELECT payload FROM order_journal WHERE seq = ?", (seq,)).fetchone()
+        return json.loads(payload)
+
+    def _evidence(self, seq: int) -> list[str]:
+        told: list[str] = self._payload(seq)["evidence"]["activities"]
+        return told
+
+    def _halted_by(self, seq: int) -> None:
+        told = self._payload(seq)
+        if told["evidence"]["row"] != "command":
+            self.unproven.append(f"halt of {told['symbol'] or 'the account'} in row {seq}: {told['reason']}")
 
     def _read_orders(self, names: Iterable[str]) -> None:
         for name in names:

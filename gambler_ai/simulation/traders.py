@@ -89,6 +89,13 @@ class Traders:
         if trader is not None and trader.ended is not None:
             self._start_at = self._world.elapsed + self._chance.choice((0.5, 6.0, 20.0))
 
+    def obey(self) -> None:
+        """Carry out what a person asked for, if nobody trades; else the trader does."""
+        if self.trader is None or not self.trader.is_trading:
+            process = self.new_process()
+            self.let(process, process.obey)
+            self._report.fired["commands without a trader"] += process.ended == "exit 0"
+
     def stop(self) -> None:
         trader = self.trader
         if trader is not None and trader.is_trading:
@@ -111,10 +118,21 @@ class Traders:
         request = AGAIN if self._examiner.may_resume() else ANEW
         self.let(process, lambda: process.start(request))
         if process.is_trading:
-            if self.trader is not None and self.trader.is_trading and not self._is_frozen(self.trader):
-                self._examiner.found("I17", f"process {process.number} started while {self.trader.number} was trading")
+            self._replaces(process)
             self.trader = process
         return process
+
+    def _replaces(self, process: Process) -> None:
+        """Only a frozen trader may be replaced, or one whose time ran out: the machine's clock jumped, or the database
+        was away when it wanted to renew its lease."""
+        trader = self.trader
+        if trader is None or not trader.is_trading or self._is_frozen(trader):
+            return
+        if trader.renewed <= max(self._world.jumped_at, self._world.disk.away_until):
+            self._report.happened["taken over when its time was over"] += 1
+            self._woken.append(trader)
+        else:
+            self._examiner.found("I17", f"process {process.number} started while {trader.number} was trading")
 
     def _is_frozen(self, process: Process) -> bool:
         return process in self._acting
@@ -150,7 +168,7 @@ class Traders:
             process.keep_lease()
             self._maybe_interrupt_start(process)
             self._maybe_freeze(process)
-        self._maybe_crash(point)
+        self._maybe_crash(process, point)
 
     def _leaving(self, process: Process, client_order_id: str) -> None:
         """An order leaves. One from a process that was frozen at the last instant nobody can hold back (S15)."""
@@ -163,7 +181,7 @@ class Traders:
     def _number(self) -> int:
         return self._holder.number if self._holder is not None else 0
 
-    def _maybe_crash(self, point: str) -> None:
+    def _maybe_crash(self, process: Process, point: str) -> None:
         if self._crash is None:
             return
         name, left = self._crash
@@ -174,6 +192,7 @@ class Traders:
             self._crash = None
             self._report.fired["crash"] += 1
             self._report.died_at[point] += 1
+            process.die()
             raise SimulatedCrash(point)
 
     def _maybe_fail_commit(self) -> None:

@@ -6,7 +6,8 @@ requests that were held up on their way arrive.
 
 import heapq
 import json
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -18,12 +19,14 @@ from typing import Any
 from gambler_ai.clock import ExchangeClock
 from gambler_ai.paper_exchange.exchange import Answer, Exchange
 from gambler_ai.paper_exchange.synthetic import Synthetic
-from gambler_ai.storage.database import Database
+from gambler_ai.simulation.disk import Disk, SharedDatabase
 
 KEYS = ("PKSIMULATION00000001", "simulated-no-secret")
 OPEN = datetime(2026, 11, 16, 14, 30, tzinfo=UTC)
 WALL = datetime(2030, 1, 1, tzinfo=UTC)
 """The machines' clocks have nothing to do with the exchange's."""
+JUMP = timedelta(days=1)
+"""Our machine's clock jumps by multiples of this, far more than a run takes: what it showed tells the true time."""
 MINUTE = timedelta(minutes=1)
 _AFTER_THE_CLOSE = 5 * MINUTE
 
@@ -59,26 +62,19 @@ class _Due:
     act: Callable[[], None] = field(compare=False)
 
 
-class _OpenedAgain(Database):
-    def __init__(self, opened: Database, *, lock_file: bool) -> None:
-        self._opened = opened
-        super().__init__(str(opened.url), lock_file=lock_file)
-
-    def _engine(self) -> Any:
-        return self._opened.engine
-
-
 class World:
     """`elapsed` is the only time there is: seconds since the beginning, as every machine's monotonic clock counts."""
 
-    def __init__(self, seed: int, folder: Path) -> None:
+    def __init__(self, seed: int, folder: Path, fired: Counter[str]) -> None:
         self.seed = seed
         self.folder = folder
         self.nature = Nature.of(seed)
         self.elapsed = 0.0
         self.market_stands = False
-        self._opened = Database(self.database_url)
-        self.taken_at: dict[str, datetime] = {}
+        self.jumped_at = 0.0
+        self._jumped = timedelta(0)
+        self.disk = Disk(self.database_url, lambda: self.elapsed, fired)
+        self.taken_at: dict[str, timedelta] = {}
         self._exchange_is = (0.0, OPEN)
         self._due: list[_Due] = []
         self._numbers = 0
@@ -94,23 +90,44 @@ class World:
         assert account_id is not None
         self.account_id = account_id
 
-    def database(self) -> Database:
-        """Opened by one more process. They share the engine, which knows by heart how to write its queries."""
-        return _OpenedAgain(self._opened, lock_file=self.nature.lock_file)
+    def database(self) -> SharedDatabase:
+        return self.disk.opened_again(lock_file=self.nature.lock_file)
 
     @property
     def database_url(self) -> str:
         return f"sqlite:///{self.folder / 'books.db'}"
 
     def wall(self) -> datetime:
+        """The exchange's own wall clock, which is right."""
         return WALL + timedelta(seconds=self.elapsed)
+
+    def shown(self) -> datetime:
+        """What our machine's wall clock shows."""
+        return self.wall() + self._jumped
+
+    @property
+    def since_the_beginning(self) -> timedelta:
+        return self.wall() - WALL
+
+    def when(self, shown: datetime) -> timedelta:
+        """How long after the beginning our machine's clock showed this, whatever jumps came before and after."""
+        return (shown - WALL) % JUMP
+
+    def clock_jumps(self, times: int) -> None:
+        """Our machine's wall clock; forward, or back when negative."""
+        self._jumped += times * JUMP
+        self.jumped_at = self.elapsed
+
+    @property
+    def clock_is_wrong(self) -> bool:
+        return self.jumped_at > 0
 
     def request(self, method: str, path: str, fields: dict[str, str], at: Exchange | None = None) -> Answer:
         """What arrives at the exchange, however late, or at an earlier state of it. `path` begins with /v2."""
         query, body = ({}, json.dumps(fields)) if method == "POST" else (fields, None)
         answer = (at or self.exchange).request(method, path, query, body, *KEYS)
         if method == "POST" and answer.status == 200:
-            self.taken_at.setdefault(fields["client_order_id"], self.wall())
+            self.taken_at.setdefault(fields["client_order_id"], self.since_the_beginning)
         return answer
 
     def later(self, seconds: float, act: Callable[[], None]) -> None:
@@ -142,6 +159,13 @@ class World:
             self._exchange_is = (elapsed, now)
         self.exchange.advance_to(now)
 
+    def evening(self) -> Iterator[None]:
+        """Stops shortly after the close, and shortly before the next open: hours of the night are minutes here."""
+        close = self.exchange.venue.sessions.current_or_next(self.exchange.now).close
+        for at in (close + MINUTE, close + _AFTER_THE_CLOSE + MINUTE / 60):
+            self.pass_time((at - self.exchange.now).total_seconds() / self.nature.speed)
+            yield
+
     @property
     def seconds_per_bar(self) -> float:
         return 60 / self.nature.speed
@@ -158,7 +182,7 @@ class ProcessClock(ExchangeClock):
         self._world = world
 
     def wall(self) -> datetime:
-        return self._world.wall()
+        return self._world.shown()
 
     def monotonic(self) -> float:
         return self._world.elapsed

@@ -8,7 +8,7 @@ import contextlib
 import fcntl
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -42,13 +42,17 @@ def parse_url(text: str) -> URL:
 
 class Database:
     """An opened database. `shown` is its address without a password, for people. SQLite has a lock file beside it:
-    who gets it has the proof that whoever held it is gone; without it, as on PostgreSQL, the lease's time decides."""
+    who gets it has the proof that whoever held it is gone; without it, as on PostgreSQL, the lease's time decides.
+    `factory` makes SQLite's connections, for simulations of a disk that fails."""
 
-    def __init__(self, url: str, *, lock_file: bool = True) -> None:
+    def __init__(
+        self, url: str, *, lock_file: bool = True, factory: Callable[..., sqlite3.Connection] = sqlite3.Connection
+    ) -> None:
         self.url = parse_url(url)
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         self._locks = self.is_sqlite and lock_file
         self.shown = self.url.render_as_string(hide_password=True)
+        self._factory = factory
         self._lock_fd: int | None = None
         if self.is_sqlite:
             self._check_file()
@@ -100,7 +104,7 @@ class Database:
             self.url,
             pool_size=3,
             isolation_level="AUTOCOMMIT",
-            connect_args={"timeout": BUSY_TIMEOUT_S, "check_same_thread": False},
+            connect_args={"timeout": BUSY_TIMEOUT_S, "check_same_thread": False, "factory": self._factory},
         )
 
         @event.listens_for(engine, "connect")
