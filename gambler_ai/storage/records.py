@@ -235,6 +235,14 @@ class Records:
         found = self._all(_of(models.blocks, self.account_id).order_by(models.blocks.c.symbol, models.blocks.c.kind))
         return [Block(row["symbol"], row["kind"], row["reason"], row["way_out"]) for row in found]
 
+    def has_guessed(self, since: datetime) -> bool:
+        """Whether shares traded since then stand at a price that only their order's average tells."""
+        table = models.fills
+        guesses = select(table.c.at).where(
+            table.c.account_id == self.account_id, table.c.at > since, table.c.inferred.is_(True)
+        )
+        return bool(self._all(guesses.limit(1)))
+
     def is_adjusted_by(self, activity_id: str) -> bool:
         """Whether an adjustment of the books refers to this activity."""
         table = models.order_journal

@@ -19,7 +19,6 @@ from gambler_ai.domain.differences import (
     resolve_difference,
 )
 from gambler_ai.domain.facts import ORDER_CHANGED
-from gambler_ai.domain.fills import Fill
 from gambler_ai.domain.orders import Order
 from gambler_ai.domain.policy import Policy
 from gambler_ai.domain.reconciliation import WAITED, Action, Difference, Look, Plan, matched, plan
@@ -33,6 +32,8 @@ log = get_logger("reconciler")
 
 ACTIVITIES_OVERLAP = timedelta(days=4)
 """A split may be in the account before its activity is."""
+LONGEST_LAG = timedelta(days=1)
+"""For so long an execution that only its order's average tells of is asked for by every look."""
 TOGETHER = 200
 """Actions in one transaction: few enough that a stop signal or another writer need not wait long."""
 CONFIRMING, HALTED, ASKED, IGNORED = "confirming", "halted", "asked", "ignored"
@@ -129,10 +130,9 @@ class PositionReconciler:
             done = {symbol for action in events for symbol in action.evidence["symbols"]}
             found = replace(found, differences=tuple(d for d in found.differences if d.symbol not in done))
         applied += [self._apply(action) for action in self._confirmed(found, sight.look)]
-        if not any(_books_a_guess(action) for action in applied):
-            self.since = sight.look.now  # else the executions lag behind the orders: the next look reads them again
-            if not self.dry_run:
-                self.state.looked(self.since)
+        if not self.dry_run and not self.state.records.has_guessed(sight.look.now - LONGEST_LAG):
+            self.since = sight.look.now  # else executions lag behind their orders: the next look reads them again
+            self.state.looked(self.since)
         both = tuple(matched(self.state.book, sight.look))
         return Round(sight, found, tuple(applied), tuple(self.pending), tuple(self.standing), both)
 
@@ -281,11 +281,6 @@ def _works_on(action: Action) -> bool:
     changed = (fact.payload["changes"] for fact in action.facts if fact.kind == ORDER_CHANGED)
     words = {"broker_status", "broker_updated_at", "updated_at"}
     return action.row == "R13" and all(c.get("broker_status") == "new" and c.keys() <= words for c in changed)
-
-
-def _books_a_guess(action: Action) -> bool:
-    """Whether shares were booked at a price that only the order's average tells."""
-    return any(isinstance(fact.subject, Fill) and fact.subject.inferred for fact in action.facts)
 
 
 def _is_known(difference: Difference, halts: Iterable[Halt]) -> bool:

@@ -62,6 +62,8 @@ def test_executions_that_lag_behind_their_order_after_a_long_downtime_are_asked_
     rig.pass_time(3600)
     rig.weather.answers["/v2/account/activities/FILL"] = "[]"
     rig.recovery.reconciler.round()
+    rig.pass_time(3600)
+    rig.recovery.reconciler.round()
     assert [fill.inferred for fill in rig.state.book.fills(order.client_order_id)] == [True]
     del rig.weather.answers["/v2/account/activities/FILL"]
     rig.pass_time(60)
