@@ -35,9 +35,9 @@ LAG_S = 10
 
 
 @pytest.fixture
-def rig(tmp_path: Path, sqlite_url: str) -> Iterator[Rig]:
+def rig(tmp_path: Path, database_url: str) -> Iterator[Rig]:
     """Shares of ours with their stop, shares of others, an order: all known. Waits as with the real service."""
-    one = Rig(tmp_path, sqlite_url)
+    one = Rig(tmp_path, database_url)
     do(one, STORY)
     one.recovery.run()
     one.rules = Rules(look_every_s=3600)
@@ -63,6 +63,8 @@ SPOILT: dict[str, Callable[[Body], Reply | Body]] = {
     "404": lambda _body: Reply(404, '{"code": 40410000, "message": "not found"}', {}),
     "one item less": lambda body: json.dumps(json.loads(body)[1:]) if body.startswith("[") else "",
 }
+SOME = ("empty list", "truncated", "503", "one item less")
+"""Of these on PostgreSQL, of all on SQLite: what differs between them is the database, not the answer."""
 
 
 def path_of(rig: Rig, endpoint: str) -> str:
@@ -101,8 +103,8 @@ def whole_again(rig: Rig) -> None:
 @pytest.mark.parametrize("endpoint", ENDPOINTS)
 def test_a_spoilt_answer_leads_to_no_guess_and_no_request(rig: Rig, endpoint: str) -> None:
     path = path_of(rig, endpoint)
-    for how, spoil in SPOILT.items():
-        rig.weather.answers[path] = spoil(shown(rig, path))
+    for how in SPOILT if rig.database_url.startswith("sqlite") else SOME:
+        rig.weather.answers[path] = SPOILT[how](shown(rig, path))
         told = looked_at_for(rig, LAG_S)
         assert (GUESSES & set(told), rig.weather.sent) == (set(), []), how
         whole_again(rig)
