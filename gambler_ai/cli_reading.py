@@ -10,9 +10,12 @@ import click
 from gambler_ai.errors import StoredStateUnsafe, UsageError
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from gambler_ai.config import Settings
     from gambler_ai.storage.reading import Reader
 
+AT = click.option("--at", metavar="TIME", help="As the books were at this exchange time: 2026-11-20T15:00:00Z.")
 JSON = click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout, nothing else.")
 
 
@@ -72,18 +75,41 @@ def status(as_json: bool) -> None:
 
 @click.command()
 @click.option("--all", "every", is_flag=True, help="Closed ones too.")
+@AT
 @JSON
-def positions(every: bool, as_json: bool) -> None:
+def positions(every: bool, at: str | None, as_json: bool) -> None:
     """Open positions by symbol and owner."""
-    list_rows("positions", as_json, lambda reader: reader.positions(every=every))
+    if at is None:
+        list_rows("positions", as_json, lambda reader: reader.positions(every=every))
+        return
+    from gambler_ai.storage.past import positions_at
+
+    then = _moment(at)
+    list_rows("positions", as_json, lambda reader: positions_at(reader, then, every=every))
 
 
 @click.command()
 @click.option("--open", "open_only", is_flag=True, help="Only orders that are not final.")
+@AT
 @JSON
-def orders(open_only: bool, as_json: bool) -> None:
+def orders(open_only: bool, at: str | None, as_json: bool) -> None:
     """Every order, with our status and the broker's."""
-    list_rows("orders", as_json, lambda reader: reader.orders(open_only=open_only))
+    if at is None:
+        list_rows("orders", as_json, lambda reader: reader.orders(open_only=open_only))
+        return
+    from gambler_ai.storage.past import orders_at
+
+    then = _moment(at)
+    list_rows("orders", as_json, lambda reader: orders_at(reader, then, open_only=open_only))
+
+
+def _moment(text: str) -> "datetime":
+    from gambler_ai.domain.market import parse_time
+
+    try:
+        return parse_time(text)
+    except ValueError:
+        raise UsageError(f"--at {text!r}: write a time with its zone, like --at 2026-11-20T15:00:00Z") from None
 
 
 @click.command()

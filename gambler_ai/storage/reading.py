@@ -16,14 +16,15 @@ from gambler_ai.errors import DatabaseUnavailable, StoredStateUnsafe, UsageError
 
 Row = dict[str, Any]
 
-_ORDERS = (
+ORDER_FIELDS = (
     "client_order_id, broker_order_id, session_id, owner, role, symbol, side, type, time_in_force, qty, limit_price, "
     "stop_price, status, broker_status, filled_qty, filled_avg_price, created_at, updated_at"
 )
-_POSITIONS = (
+POSITION_FIELDS = (
     "account_id AS account, symbol, owner, origin, quantity AS qty, entry_price, stop_loss, take_profit, status, "
     "entry_time AS opened_at, exit_time AS closed_at, exit_price, exit_reason, pnl, position_id"
 )
+EXIT_FIELDS = "owner, role, symbol, qty, filled_qty, limit_price, stop_price, position_id, parent_id, client_order_id"
 _SESSIONS = (
     "session_id, status, start_time, end_time, initial_capital, final_capital, symbols, parameters, strategy, ends_at"
 )
@@ -57,7 +58,7 @@ class Reader:
                 raise _unreadable(error) from error
             raise
         names = [column[0] for column in cursor.description]
-        return [{name: _plain(value) for name, value in zip(names, row, strict=True)} for row in cursor.fetchall()]
+        return [{name: plain(value) for name, value in zip(names, row, strict=True)} for row in cursor.fetchall()]
 
     def account(self) -> Row | None:
         """The account bound to the label, with its newest snapshot's amounts."""
@@ -79,7 +80,8 @@ class Reader:
     def orders(self, *, open_only: bool = False) -> list[Row]:
         where = " AND status IN ('PLANNED', 'SENDING', 'IN_DOUBT', 'WORKING')" if open_only else ""
         return self.query(
-            f"SELECT {_ORDERS} FROM orders WHERE account_id = ?{where} ORDER BY created_at, client_order_id", self._id()
+            f"SELECT {ORDER_FIELDS} FROM orders WHERE account_id = ?{where} ORDER BY created_at, client_order_id",
+            self._id(),
         )
 
     def fills(self) -> list[Row]:
@@ -99,12 +101,11 @@ class Reader:
         """With what protects each open one: {wanted, covered} as text, see `protection_of`."""
         where = "" if every else " AND status <> 'closed'"
         found = self.query(
-            f"SELECT {_POSITIONS} FROM positions WHERE account_id = ?{where} ORDER BY entry_time, position_id",
+            f"SELECT {POSITION_FIELDS} FROM positions WHERE account_id = ?{where} ORDER BY entry_time, position_id",
             self._id(),
         )
         exits = self.query(
-            "SELECT owner, role, symbol, qty, filled_qty, limit_price, stop_price, position_id, parent_id, "
-            "client_order_id FROM orders WHERE account_id = ? AND role IN ('s', 't') AND status IN ('SENDING', "
+            f"SELECT {EXIT_FIELDS} FROM orders WHERE account_id = ? AND role IN ('s', 't') AND status IN ('SENDING', "
             "'IN_DOUBT', 'WORKING') ORDER BY created_at, client_order_id",
             self._id(),
         )
@@ -157,6 +158,11 @@ class Reader:
             "SELECT * FROM order_journal WHERE account_id = ? AND seq > ? ORDER BY seq LIMIT ?", self._id(), seq, limit
         )
 
+    def journal_seq_at(self, at: str) -> int:
+        """The number of the last row written by this exchange time; 0 when there was none."""
+        found = self.query("SELECT max(seq) AS seq FROM order_journal WHERE account_id = ? AND at <= ?", self._id(), at)
+        return found[0]["seq"] or 0
+
     def last_report(self) -> Row | None:
         found = self.query(
             "SELECT report FROM recovery_reports WHERE account_id = ? ORDER BY seq DESC LIMIT 1", self._id()
@@ -181,7 +187,7 @@ def protection_of(position: Row, exits: list[Row]) -> Row:
             kind = "stop" if row["stop_price"] else "target"
             has.append(f"{kind} {row['stop_price'] or row['limit_price']} x{left:f}")
     missing = abs(Decimal(position["qty"])) - sum(covered.values()) if wanted else Decimal(0)
-    return {"wanted": wanted, "has": has, "missing": _plain(max(missing, Decimal(0)))}
+    return {"wanted": wanted, "has": has, "missing": plain(max(missing, Decimal(0)))}
 
 
 _LEVELS = (("stop", "stop_loss"), ("target", "take_profit"))
@@ -219,7 +225,8 @@ def _open_postgresql(url: str) -> Any:
     return connection
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """As JSON says it: amounts as text without padding, times as UTC ISO with Z."""
     if isinstance(value, Decimal):
         text = format(value, "f")
         return (text.rstrip("0").rstrip(".") if "." in text else text) if value else "0"

@@ -67,7 +67,7 @@ def _walk(
         count += 1
         if rebuild and is_projection(row["kind"]):
             try:
-                _fold(book, account.account_id, row)
+                fold(book, account.account_id, row)
             except (ImpossibleStep, KeyError, ValueError, TypeError) as error:
                 return Verdict(count, head, None, (f"row {row['seq']} cannot be replayed: {error}",))
         if progress is not None and count % _BATCH == 0:
@@ -92,7 +92,8 @@ def _follows(row: Any, head: Head) -> bool:
     return bool(row["prev_hash"] == head.hash and row["hash"] == chained(head.hash, hashable(row)))
 
 
-def _fold(book: Book, account_id: str, row: Any) -> None:
+def fold(book: Book, account_id: str, row: Any) -> None:
+    """Take one row of the journal into the book. Raises ImpossibleStep when it contradicts it."""
     draft = Draft(book, account_id)
     draft.apply_stored(row["kind"], json.loads(row["payload"]), row["client_order_id"], row["seq"])
     book.absorb(draft)
