@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import json
 import logging
 import os
@@ -93,12 +94,21 @@ def serve(options: ServeOptions) -> None:
         )
         if exchange.continued and options.start is not None:
             _LOG.warning("the state goes on at %s; its start is what it was", exchange.now.isoformat())
+        _collect_seldom()
         try:
             asyncio.run(_run(exchange, options, listener, token))
         finally:
             exchange.close()
     finally:
         listener.close()
+
+
+def _collect_seldom() -> None:
+    """What an exchange remembers lives as long as it does; to look through it for garbage, again and again, was a tenth
+    of an order's time."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)
 
 
 def default_start(market: Market) -> datetime:
