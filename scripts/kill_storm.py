@@ -324,9 +324,9 @@ def report(figures: Storm, record: Any, verdict: Any, seconds: float) -> dict[st
         "executions": len(record["executions"]),
         "journal_rows": verdict.get("rows"),
         "start_to_trading_s": [waits[len(waits) // 2], waits[int(len(waits) * 0.95)], waits[-1]],
-        "unprotected": unprotected.summary(gaps),
+        "unprotected": unprotected.by_cause(gaps),
         "unprotected_longest": [
-            {"symbol": g.symbol, "since": g.since.isoformat(), "seconds": g.seconds, "cut_off": g.cut_off}
+            {"seconds": g.seconds, "after": g.after, "cut_off": g.cut_off, "symbol": g.symbol, "since": str(g.since)}
             for g in gaps[:LONGEST]
         ],
     }
@@ -334,17 +334,17 @@ def report(figures: Storm, record: Any, verdict: Any, seconds: float) -> dict[st
 
 def show_report(told: dict[str, Any]) -> None:
     median, p95, longest = told["start_to_trading_s"]
-    naked = told["unprotected"]
     print(f"kills                       {told['kills']} in {told['seconds']} s")
     print(f"  within 100 ms of a POST   {told['soon_after_a_post']}")
     print(f"POSTs, orders, executions   {told['posts']}, {told['orders']}, {told['executions']}")
     print(f"journal rows                {told['journal_rows']}")
     print(f"start to trading again      median {median:.2f} s, p95 {p95:.2f} s, max {longest:.2f} s")
-    print(
-        f"shares without a live stop  {naked['count']} times, p50 {naked['p50_s']:.3f} s, p99 {naked['p99_s']:.3f} s, "
-        f"max {naked['max_s']:.3f} s; a kill cut off {naked['cut_off']} more, the longest after "
-        f"{naked['cut_off_max_s']:.3f} s"
-    )
+    print("shares without a live stop")
+    for cause, gap in told["unprotected"].items():
+        print(
+            f"  after the {cause:<15} {gap['count']:>4} times, p50 {gap['p50_s']:.3f} s, p99 {gap['p99_s']:.3f} s, "
+            f"max {gap['max_s']:.3f} s; a kill cut off {gap['cut_off']}, the longest after {gap['cut_off_max_s']:.3f} s"
+        )
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from typing import Any
 
 Row = Mapping[str, Any]
 ZERO = Decimal(0)
+FILL, EXIT, START = CAUSES = ("fill", "end of an exit", "start")
 _SIGN = {"buy": 1, "sell": -1}
 
 
@@ -28,11 +29,12 @@ class Life:
 @dataclass(frozen=True, slots=True)
 class Gap:
     """Shares of `symbol` had no live exit from `since` until `until` (wall time), while one process lived. It begins
-    with a fill, with the end of an exit, or with the process's first request; `cut_off` = the process ended first."""
+    `after` a fill, the end of an exit, or the first request of a process; `cut_off` = the process ended first."""
 
     symbol: str
     since: datetime
     until: datetime
+    after: str
     cut_off: bool
 
     @property
@@ -51,8 +53,14 @@ def gaps(truth: Row, lives: Sequence[Life]) -> list[Gap]:
     return sorted(found, key=lambda gap: (-gap.seconds, gap.since))
 
 
+def by_cause(found: Sequence[Gap]) -> dict[str, Any]:
+    """A summary of the gaps after each cause."""
+    return {cause: summary(gap for gap in found if gap.after == cause) for cause in CAUSES}
+
+
 def summary(found: Iterable[Gap]) -> dict[str, Any]:
     """Count, p50, p99 and max of the gaps that were closed, in seconds; those a kill cut off are counted apart."""
+    found = list(found)
     closed = sorted(gap.seconds for gap in found if not gap.cut_off)
     cut_off = [gap.seconds for gap in found if gap.cut_off]
     return {
@@ -79,24 +87,32 @@ def _at_work(requests: Iterable[Row], account: str, lives: Iterable[Life]) -> It
             yield first, life.end
 
 
-def _within(naked: tuple[str, datetime, datetime | None], begin: datetime, end: datetime) -> Gap | None:
-    symbol, since, until = naked
-    start = max(since, begin)
-    if start >= end or (until is not None and until <= start):
+def _within(naked: "_Naked", begin: datetime, end: datetime) -> Gap | None:
+    start, after = (begin, START) if naked.since < begin else (naked.since, naked.after)
+    if start >= end or (naked.until is not None and naked.until <= start):
         return None
-    if until is None or until > end:
-        return Gap(symbol, start, end, cut_off=True)
-    return Gap(symbol, start, until, cut_off=False)
+    if naked.until is None or naked.until > end:
+        return Gap(naked.symbol, start, end, after, cut_off=True)
+    return Gap(naked.symbol, start, naked.until, after, cut_off=False)
 
 
-def _naked(account: str, truth: Row) -> Iterator[tuple[str, datetime, datetime | None]]:
-    """Symbol, since when and until when; None = still so at the end of the record."""
+@dataclass(frozen=True, slots=True)
+class _Naked:
+    """A gap whoever lived; `until` None = still so at the end of the record."""
+
+    symbol: str
+    since: datetime
+    until: datetime | None
+    after: str
+
+
+def _naked(account: str, truth: Row) -> Iterator[_Naked]:
     orders = [row for row in truth["orders"] if row["account"] == account]
     executions = [row for row in truth["executions"] if row["account"] == account]
     for symbol in sorted({row["symbol"] for row in executions}):
         record = _Symbol([o for o in orders if o["symbol"] == symbol], [e for e in executions if e["symbol"] == symbol])
         for since, until in record.naked():
-            yield symbol, since, until
+            yield _Naked(symbol, since, until, FILL if since in record.filled_at else EXIT)
 
 
 class _Symbol:
@@ -106,10 +122,12 @@ class _Symbol:
         self.executions = executions
         self.group_of = {row["id"]: row["group"] or row["id"] for row in orders}
         self.exits = [row for row in orders if row["type"] != "limit"]
+        self.filled_at = {_time(row["wall_at"]) for row in executions}
 
     def naked(self) -> Iterator[tuple[datetime, datetime | None]]:
-        moments = {_time(row["wall_at"]) for row in self.executions}
-        moments |= {_time(row[name]) for row in self.exits for name in ("wall_at", "ended_wall_at") if row[name]}
+        moments = self.filled_at | {
+            _time(row[name]) for row in self.exits for name in ("wall_at", "ended_wall_at") if row[name]
+        }
         since: datetime | None = None
         for at in sorted(moments):
             if self._is_covered(at):

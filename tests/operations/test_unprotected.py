@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from gambler_ai.operations.unprotected import Gap, Life, gaps, summary
+from gambler_ai.operations.unprotected import Gap, Life, by_cause, gaps, summary
 
 NOON = datetime(2026, 6, 15, 12, tzinfo=UTC)
 ALWAYS = [Life(NOON, NOON + timedelta(seconds=1000))]
@@ -80,6 +80,17 @@ def test_a_gap_lasts_until_live_stops_cover_all_shares(executions: Any, orders: 
     assert spans(gaps(record(executions, *orders), ALWAYS)) == expected
 
 
+def test_a_gap_begins_after_a_fill_the_end_of_an_exit_or_a_start() -> None:
+    truth = record([fill(10, "5")], order("s", "5", 11, 20), order("t", "5", 53), asked=(1, 50))
+    found = sorted(gaps(truth, lives((0, 30), (40, 99))), key=lambda gap: gap.since)
+    assert [gap.after for gap in found] == ["fill", "end of an exit", "start"]
+    assert {cause: told["count"] for cause, told in by_cause(found).items()} == {
+        "fill": 1,
+        "end of an exit": 0,
+        "start": 1,
+    }
+
+
 def test_while_no_process_runs_and_before_its_first_request_nothing_counts() -> None:
     truth = record([fill(10, "5")], order("s", "5", 53), asked=(1, 42, 50))
     assert spans(gaps(truth, lives((0, 12), (40, 45), (47, 99)))) == [(10, 12, True), (42, 45, True), (50, 53, False)]
@@ -95,8 +106,8 @@ def test_accounts_and_symbols_are_each_their_own() -> None:
     assert [(g.symbol, g.seconds) for g in gaps(truth, ALWAYS)] == [("IBM", 2.0)]
 
 
-def test_the_longest_comes_first_and_those_cut_off_are_counted_apart() -> None:
-    found = [Gap("SPY", NOON, NOON + timedelta(seconds=n), cut_off=n == 100) for n in range(1, 101)]
+def test_gaps_that_a_kill_cut_off_are_counted_apart() -> None:
+    found = [Gap("SPY", NOON, NOON + timedelta(seconds=n), "fill", cut_off=n == 100) for n in range(1, 101)]
     told = summary(found)
     assert told == {"count": 99, "p50_s": 50.0, "p99_s": 99.0, "max_s": 99.0, "cut_off": 1, "cut_off_max_s": 100.0}
     assert summary([])["count"] == 0
