@@ -22,7 +22,7 @@ import tempfile
 import threading
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -178,6 +178,10 @@ def skip_the_night(port: int, token: str) -> None:
         ask(port, "/_lab/clock", {"X-Lab-Token": token}, {"to": clock["next_open"]})
 
 
+def stand_still(port: int, token: str) -> None:
+    ask(port, "/_lab/clock", {"X-Lab-Token": token}, {"speed": "manual"})
+
+
 def storm(folder: Path, port: int, token: str, options: argparse.Namespace, database_url: str) -> Storm:
     chance = random.Random(options.seed)
     relay = Relay(port)
@@ -204,7 +208,7 @@ def storm(folder: Path, port: int, token: str, options: argparse.Namespace, data
         if trader.recovered_after_s is not None:
             figures.recovered_after_s.append(trader.recovered_after_s)
         show(figures, options.kills)
-    finish(env, log, resume, figures)
+    finish(env, log, resume, figures, lambda: stand_still(port, token))
     relay.close()
     return figures
 
@@ -224,13 +228,15 @@ def kill_at_some_point(trader: Trader, relay: Relay, chance: random.Random) -> N
         return
 
 
-def finish(env: dict[str, str], log: Path, resume: list[str], figures: Storm) -> None:
-    """Resume once more, give doubts time to settle, and stop cleanly."""
+def finish(env: dict[str, str], log: Path, resume: list[str], figures: Storm, stand_still: Callable[[], None]) -> None:
+    """Resume once more, give doubts time to settle, and stop cleanly. The market stops first: what it filled after the
+    trader's end nobody could know."""
     trader = Trader(resume, env, log)
     deadline = time.monotonic() + 60
     while trader.process.poll() is None and trader.recovered_after_s is None and time.monotonic() < deadline:
         time.sleep(0.05)
     time.sleep(10)
+    stand_still()
     trader.process.send_signal(signal.SIGTERM)
     code = trader.process.wait(timeout=30)
     figures.lives.append(trader.life)
