@@ -51,7 +51,8 @@ def adjusted(open_positions: Sequence[Position], account_id: str, change: Adjust
 
 
 def _after_split(held: Sequence[Position], ratio: Decimal, target: Decimal) -> list[Position]:
-    """What rounding leaves over is the largest position's."""
+    """What rounding leaves over is the largest position's. So are shares that were sold, or bought, after the split and
+    before we knew of it: they were booked at a price of the old shares, and their result makes that good."""
     after = [_split(p, ratio) for p in held]
     largest = max(after, key=lambda p: abs(p.quantity))
     rest = target - sum((p.quantity for p in after), ZERO)
@@ -59,6 +60,7 @@ def _after_split(held: Sequence[Position], ratio: Decimal, target: Decimal) -> l
         largest,
         quantity=largest.quantity + rest,
         entered_quantity=largest.entered_quantity + (rest if largest.quantity > 0 else -rest),
+        pnl=None if largest.pnl is None else largest.pnl + nine_places(rest * largest.entry_price),
     )
     return [whole if p is largest else p for p in after]
 

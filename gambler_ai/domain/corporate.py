@@ -4,7 +4,7 @@ Such an event takes shares under one name and gives shares under another, or the
 explains a difference only when it explains all of it, to the last share.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -27,8 +27,11 @@ class ShareChange:
     at: datetime
 
 
-def explained(differences: Sequence[Difference], changes: Iterable[ShareChange], look: Look) -> list[Action]:
-    """R16 for each event that explains its symbols' differences exactly; the others stay differences."""
+def explained(
+    differences: Sequence[Difference], changes: Iterable[ShareChange], look: Look, held: Mapping[str, Decimal]
+) -> list[Action]:
+    """R16 for each event that explains its symbols' differences exactly; the others stay differences. `held` is what
+    the books hold before what the look has found traded is booked: see `goes_first`."""
     open_ones = {d.symbol: d for d in differences}
     events: dict[str, list[ShareChange]] = {}
     for change in changes:
@@ -44,31 +47,47 @@ def explained(differences: Sequence[Difference], changes: Iterable[ShareChange],
             if qty
         )
         if fits and any(moved.values()):
-            result.append(_action(event, moved, open_ones, look))
+            result.append(_action(event, moved, open_ones, look, held))
             for symbol in moved:
                 open_ones.pop(symbol, None)
     return result
 
 
+def goes_first(action: Action, held: Mapping[str, Decimal]) -> bool:
+    """Whether the event took exactly what the books hold now: what is not booked yet was traded in the new shares."""
+    change = action.facts[0].subject
+    assert isinstance(change, Adjustment)
+    return bool(action.evidence["ours"] == text(held.get(change.was or change.symbol, ZERO)))
+
+
 def _action(
-    event: Sequence[ShareChange], moved: dict[str, Decimal], differences: dict[str, Difference], look: Look
+    event: Sequence[ShareChange],
+    moved: dict[str, Decimal],
+    differences: dict[str, Difference],
+    look: Look,
+    held: Mapping[str, Decimal],
 ) -> Action:
-    held = next((differences[s].ours for s in moved if s in differences and differences[s].ours), ZERO)
-    taken = [c for c in event if c.qty * held < 0]
+    sign = next((q for s in moved if (q := held.get(s) or (differences[s].ours if s in differences else ZERO))), ZERO)
+    taken = [c for c in event if c.qty * sign < 0]
     given = [c for c in event if c.qty and c not in taken]
     old, new = (taken or given)[0].symbol, (given or taken)[0].symbol
+    before, after = sum((c.qty for c in taken), ZERO), sum((c.qty for c in given), ZERO)
+    ours, theirs = (differences[old].ours if old in differences else ZERO), ZERO
+    if new in differences:
+        theirs = differences[new].theirs
+    if taken and held.get(old) == -before:
+        ours, theirs = -before, after
     evidence = {
         "symbols": sorted(symbol for symbol in moved if moved[symbol] or symbol in (old, new)),
         "activities": [c.activity_id for c in event],
-        "ours": text(differences[old].ours if old in differences else ZERO),
-        "broker": text(differences[new].theirs if new in differences else ZERO),
+        "ours": text(ours),
+        "broker": text(theirs),
         "pages": "complete",
     }
-    before, after = sum((c.qty for c in taken), ZERO), sum((c.qty for c in given), ZERO)
     ratio = after / -before if before and after and abs(after) != abs(before) else None
     change = Adjustment(
         symbol=new,
-        target=differences[new].theirs if new in differences else ZERO,
+        target=theirs,
         price=look.holdings[new].avg_entry_price if new in look.holdings else ZERO,
         at=look.now,
         reason=f"{event[0].kind.lower()} at the broker",

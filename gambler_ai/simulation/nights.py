@@ -9,6 +9,7 @@ from gambler_ai.simulation.world import World
 
 MOST = 2
 """A session lasts for five days; some end by themselves."""
+HOURS = 3
 RATIOS = ("2", "3", "0.5")
 PER_SHARE = "0.37"
 
@@ -24,19 +25,23 @@ class Nights:
         self._passed = 0
 
     def one_passes(self) -> None:
+        """What a company does, it does between the close and the open, hours away from both."""
         if self._passed == MOST:
             return
         self._passed += 1
         asleep = self._chance.random() < 0.5
         self._fired["night asleep" if asleep else "night awake"] += 1
-        for _ in self._world.evening():
+        self._world.evening()
+        self._hours(asleep)
+        if held := sorted(self._world.exchange.venue.accounts[self._world.account_id].positions):
+            self._company_acts(self._chance.choice(held))
+        self._hours(asleep)
+
+    def _hours(self, asleep: bool) -> None:
+        for _ in range(HOURS):
             if not asleep:
                 self._tend()
-        held = sorted(self._world.exchange.venue.accounts[self._world.account_id].positions)
-        if held:
-            self._company_acts(self._chance.choice(held))
-        if not asleep:
-            self._tend()
+            self._world.hour_of_the_night()
 
     def _company_acts(self, symbol: str) -> None:
         """On shares that somebody of this account holds."""

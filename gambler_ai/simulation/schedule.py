@@ -23,6 +23,7 @@ _ACTS = {
     "hand halts": 1,
     "hand lifts": 2,
     "person asks": 3,
+    "night": 1,
     "stop": 2,
 }
 """How likely each thing is, as weights."""

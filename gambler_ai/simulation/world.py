@@ -7,7 +7,7 @@ requests that were held up on their way arrive.
 import heapq
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -29,6 +29,7 @@ JUMP = timedelta(days=1)
 """Our machine's clock jumps by multiples of this, far more than a run takes: what it showed tells the true time."""
 MINUTE = timedelta(minutes=1)
 _AFTER_THE_CLOSE = 5 * MINUTE
+_HOUR_S = 45.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,12 +160,17 @@ class World:
             self._exchange_is = (elapsed, now)
         self.exchange.advance_to(now)
 
-    def evening(self) -> Iterator[None]:
-        """Stops shortly after the close, and shortly before the next open: hours of the night are minutes here."""
+    def evening(self) -> None:
+        """To shortly after the close."""
         close = self.exchange.venue.sessions.current_or_next(self.exchange.now).close
-        for at in (close + MINUTE, close + _AFTER_THE_CLOSE + MINUTE / 60):
-            self.pass_time((at - self.exchange.now).total_seconds() / self.nature.speed)
-            yield
+        self.pass_time((close + MINUTE - self.exchange.now).total_seconds() / self.nature.speed)
+
+    def hour_of_the_night(self) -> None:
+        """Time passes and the market stands, as it does at night; how long a night is matters to nobody."""
+        self.market_stands = True
+        self.pass_time(_HOUR_S)
+        self.market_stands = False
+        self._exchange_is = (self.elapsed, self.exchange.now)
 
     @property
     def seconds_per_bar(self) -> float:

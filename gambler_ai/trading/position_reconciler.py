@@ -1,15 +1,16 @@
 """Books against broker: one round looks, plans, applies what evidence explains, and counts what it cannot explain."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from decimal import Decimal
 from itertools import groupby
 from typing import Any
 
 from gambler_ai.broker.gateway import Gateway
 from gambler_ai.clock import Clock
 from gambler_ai.crashpoints import crashpoint
-from gambler_ai.domain.corporate import explained
+from gambler_ai.domain.corporate import explained, goes_first
 from gambler_ai.domain.differences import (
     Confirmations,
     forgotten,
@@ -21,6 +22,7 @@ from gambler_ai.domain.differences import (
 from gambler_ai.domain.facts import ORDER_CHANGED
 from gambler_ai.domain.orders import Order
 from gambler_ai.domain.policy import Policy
+from gambler_ai.domain.positions import net
 from gambler_ai.domain.reconciliation import WAITED, Action, Difference, Look, Plan, matched, plan
 from gambler_ai.domain.sightings import absent
 from gambler_ai.logs import get_logger
@@ -123,12 +125,16 @@ class PositionReconciler:
             now=self.clock.now(),
         )
         found = plan(self.state.account_id, self.state.book, sight.look, self.policy)
+        held = self._held()
+        events = self._explained_by_activities(found, sight.look, held) if found.differences else []
+        applied = [self._apply(action) for action in events if goes_first(action, held)]
+        if applied and not self.dry_run:
+            found = plan(self.state.account_id, self.state.book, sight.look, self.policy)
         due = [action for action in found.actions if action.facts or not self._stands(action)]
-        applied = self._apply_all(due)
-        if found.differences and (events := self._explained_by_activities(found, sight.look)):
-            applied += [self._apply(action) for action in events]
-            done = {symbol for action in events for symbol in action.evidence["symbols"]}
-            found = replace(found, differences=tuple(d for d in found.differences if d.symbol not in done))
+        applied += self._apply_all(due)
+        applied += [self._apply(action) for action in events if not goes_first(action, held)]
+        done = {symbol for action in events for symbol in action.evidence["symbols"]}
+        found = replace(found, differences=tuple(d for d in found.differences if d.symbol not in done))
         applied += [self._apply(action) for action in self._confirmed(found, sight.look)]
         if not self.dry_run and not self.state.records.has_guessed(sight.look.now - LONGEST_LAG):
             self.since = sight.look.now  # else executions lag behind their orders: the next look reads them again
@@ -136,11 +142,16 @@ class PositionReconciler:
         both = tuple(matched(self.state.book, sight.look))
         return Round(sight, found, tuple(applied), tuple(self.pending), tuple(self.standing), both)
 
-    def _explained_by_activities(self, found: Plan, look: Look) -> list[Action]:
-        """R16: the account's activities are asked for when something differs. One that was booked explains nothing."""
+    def _held(self) -> dict[str, Decimal]:
+        positions = self.state.book.open_positions()
+        return {p.symbol: net(positions, p.symbol) for p in positions}
+
+    def _explained_by_activities(self, found: Plan, look: Look, held: Mapping[str, Decimal]) -> list[Action]:
+        """R16: the account's activities are asked for when something differs. One that was booked explains nothing.
+        They prove every single share, so that an order of ours, even one in doubt, is not in the way."""
         changes = self.gateway.share_changes_since(max(self.not_before, self.since - ACTIVITIES_OVERLAP))
         fresh = [c for c in changes if c.symbol and not self.state.records.is_adjusted_by(c.activity_id)]
-        return [a for a in explained(found.differences, fresh, look) if not in_the_way(self.state.book, a)]
+        return explained(found.differences, fresh, look, held)
 
     def _stands(self, action: Action) -> bool:
         return action.halts and self.state.is_halted(action)

@@ -7,7 +7,7 @@ import pytest
 
 from gambler_ai.domain.book import Book
 from gambler_ai.domain.corporate import ShareChange, explained
-from gambler_ai.domain.positions import EXTERNAL
+from gambler_ai.domain.positions import EXTERNAL, net
 from gambler_ai.domain.reconciliation import Look, plan
 from tests.builders import ACCOUNT, D, a_position, at
 from tests.domain.test_reconciliation import a_book, a_look, apply
@@ -18,7 +18,8 @@ def event(*moves: tuple[str, Any], kind: str = "SPLIT", group: str = "g1") -> li
 
 
 def found(book: Book, look: Look, *events: list[ShareChange]) -> list[Any]:
-    return explained(plan(ACCOUNT, book, look).differences, [c for one in events for c in one], look)
+    held = {p.symbol: net(book.open_positions(), p.symbol) for p in book.open_positions()}
+    return explained(plan(ACCOUNT, book, look).differences, [c for one in events for c in one], look, held)
 
 
 @pytest.mark.parametrize(
