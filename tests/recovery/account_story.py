@@ -49,7 +49,6 @@ def _another_database(told: Told, directory: Path) -> None:
     told.results["another", "the other one"] = other(*SESSION, "GOOG", "--duration", "4")
     told.asks("another", "reconcile")
     told.asks("another", "status")
-    told.asks("accepted", "reconcile", "--accept-recovered")
 
 
 def _an_old_backup(told: Told, directory: Path, backup: Path) -> None:
@@ -59,7 +58,6 @@ def _an_old_backup(told: Told, directory: Path, backup: Path) -> None:
     told.asks("older", "reconcile")
     told.asks("older", "status")
     told.asks("kept", "reconcile", "--accept-recovered")
-    told.asks("kept", "unhalt", "--reason", "everything is booked")
     told.keeps("kept")
 
 

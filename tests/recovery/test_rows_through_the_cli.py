@@ -20,6 +20,7 @@ from tests.recovery.screens import check, shown_in_the_guide
 from tests.recovery.story import SESSION, UNKNOWN, Told, every_row
 from tests.support.databases import KINDS, new_database
 
+pytestmark = pytest.mark.timeout(600)  # the first test waits until the stories are told, however busy the machine
 THERE = {"FILLED": "filled", "CANCELED": "canceled", "WORKING": "new"}
 ENDS = {"recovered": "unread", "agreed": "agreed", "lost": "recovered"}
 """The world as it was before the command that recovered it."""
@@ -169,6 +170,23 @@ def test_the_order_that_was_never_sent_and_the_one_nobody_here_made(stories: Cal
     assert not [r for r in truth["requests"] if r["client_order_id"] == absent and r["method"] == "POST"]
     assert [r["status"] for r in truth["requests"] if r["client_order_id"] == refused] == [403]
     assert [o["client_order_id"] for o in orders if o["symbol"] == "ORCL"] == [UNKNOWN]
+
+
+def test_each_trouble_with_an_account_ends_with_its_code(stories: Callable[[str], Told]) -> None:
+    codes = {when: result.code for (when, _), result in stories("account").results.items() if result.code}
+    assert codes == {"running": 4, "another": 3, "older": 3, "keys": 6, "reset": 6}
+
+
+def test_an_old_backup_learns_what_it_missed_and_a_reset_account_closes_nothing(
+    stories: Callable[[str], Told],
+) -> None:
+    told = stories("account")
+    for when in ("kept", "reset"):
+        held = {p["symbol"]: in_the_books(told.tables[when], p["symbol"]) for p in told.tables[when]["positions"]}
+        assert held == dict.fromkeys(("SPY", "QQQ", "GOOG"), "buyer 10")
+    there = {p["symbol"]: Decimal(p["qty"]) for p in told.truth["kept"]["positions"]}
+    assert there == {symbol: Decimal(10) for symbol in ("SPY", "QQQ", "GOOG")}
+    assert told.results["kept", "gambler reconcile --accept-recovered"].code == 0
 
 
 GUIDE = shown_in_the_guide()
