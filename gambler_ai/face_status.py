@@ -49,10 +49,7 @@ def _blocks(
     reader: "Reader", halts: Sequence[Row], unresolved: Sequence[Row], open_orders: Sequence[Row], stop_file: Path
 ) -> list[dict[str, str]]:
     """Everything that keeps new risk from being taken, with its reason and its way out."""
-    blocks = [
-        _block(h["symbol"] or "*", "halt", h["reason"], _way_out_of_halt(h["symbol"], json.loads(h["evidence"])))
-        for h in halts
-    ]
+    blocks = [_of_halt(halt, json.loads(halt["evidence"])) for halt in halts]
     if stop_file.exists():
         from gambler_ai.trading.emergency_stop import EmergencyStopFile
 
@@ -105,6 +102,17 @@ def _block(symbol: str, kind: str, reason: str, way_out: str) -> dict[str, str]:
     return {"symbol": symbol, "kind": kind, "reason": reason, "way_out": way_out}
 
 
+def _of_halt(halt: Row, evidence: Row) -> dict[str, str]:
+    """With both sides' numbers where they differ still: what was booked (`ours_after`) differs no more."""
+    differ = {"ours", "broker"} <= evidence.keys() and "ours_after" not in evidence
+    numbers = f" (books {evidence['ours']}, broker {evidence['broker']})" if differ else ""
+    way_out = _way_out_of_halt(halt["symbol"], evidence)
+    return _block(halt["symbol"] or "*", "halt", halt["reason"] + numbers, way_out)
+
+
+ACCEPT = "`gambler reconcile --accept-recovered`"
+
+
 def _way_out_of_halt(symbol: str | None, evidence: Row) -> str:
     unhalt = f"`gambler unhalt {symbol + ' ' if symbol else ''}--reason ...`"
     row = evidence.get("row")
@@ -113,7 +121,7 @@ def _way_out_of_halt(symbol: str | None, evidence: Row) -> str:
         take = f", or let `gambler reconcile {switch}` take the broker's side" if switch and symbol else ""
         return f"`gambler reconcile --dry-run` shows both sides; correct it at the broker, then {unhalt}{take}"
     if row == "R11":
-        return f"look at `gambler orders`; to keep them `gambler run --resume --accept-recovered`, or {unhalt}"
+        return f"look at `gambler orders`; to keep them {unhalt}, or, without a session, {ACCEPT}"
     return f"find out why, then {unhalt}"
 
 
