@@ -75,7 +75,8 @@ class _Wait:
 
 @dataclass
 class Protection:
-    """`due` is the monotonic time of the next pass; `mark` makes it now. `stale_before`: see Terms."""
+    """`due` is the monotonic time of the next pass; `mark` makes it now. `stale_before`: see Terms. `leaving` = nobody
+    will be here to protect what an entry still buys: the rest of one that has begun to fill is not waited for."""
 
     state: StateManager
     desk: OrderDesk
@@ -83,6 +84,7 @@ class Protection:
     clock: Clock
     rules: ProtectionRules = field(default_factory=ProtectionRules)
     stale_before: datetime | None = None
+    leaving: bool = False
     due: float = 0.0
     _beyond: dict[str, Decimal] = field(default_factory=dict)
     _unconfirmed: frozenset[str] = frozenset()
@@ -133,7 +135,8 @@ class Protection:
 
     def _terms(self) -> Terms:
         book, now = self.state.book, self.clock.monotonic()
-        long = {name for name, since in self._since.items() if now - since >= self.rules.alarm_s}
+        patience = 0.0 if self.leaving else self.rules.alarm_s
+        long = {name for name, since in self._since.items() if now - since >= patience}
         longer = {name for name, since in self._since.items() if now - since >= self.rules.emergency_s}
         asked = {p.position_id for p in book.open_positions() if {None, p.symbol} & self._closing}
         return Terms(

@@ -219,6 +219,7 @@ class SessionRun:
     def _last_look(self, loop: Loop) -> BrokerAccount:
         """Shares that only this look finds get their exit too; an exit of the strategy that still waits is given up."""
         loop.protection.stale_before = datetime.max.replace(tzinfo=UTC)
+        loop.protection.leaving = True
         for _ in range(MAX_ROUNDS):
             last = loop.reconciler.round()
             loop.protection.learn(last)

@@ -100,3 +100,16 @@ def test_shares_that_only_the_last_look_finds_get_their_stop_before_the_session_
     take_all(run, loop)
     assert run.end(loop) == 0
     assert [(kind, price) for kind, _, price, _ in rig.live_exits()] == [("stop", "80.8")]
+
+
+def test_shares_of_a_half_filled_entry_are_not_left_without_a_stop_by_the_end(rig: Rig, run: SessionRun) -> None:
+    rig.exchange.venue.partial_fill_rate = Decimal(1)
+    loop = run.begin(Request(symbols=("AAA",), params={**FAST, "stop_pct": "20"}, duration_min=Decimal(60)))
+    while not [o for o in rig.at_exchange() if o["status"] == "partially_filled"]:
+        minutes(rig, run, loop, 1)
+    run.parts.shutdown.ask()
+    take_all(run, loop)
+    assert run.end(loop) == 0
+    (entry,) = [o for o in rig.at_exchange() if o["side"] == "buy"]
+    (stop,) = rig.live_stops()
+    assert (entry["status"], stop[1]) == ("canceled", entry["filled_qty"])
