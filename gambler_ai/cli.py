@@ -167,7 +167,8 @@ def run(
     if reconcile_only:
         reconciled(shutdown, create, dry_run, as_json, switches)
         return
-    from gambler_ai.face import progress_line, while_you_were_down
+    from gambler_ai.face import progress_line
+    from gambler_ai.face_report import while_you_were_down
     from gambler_ai.trading.session_run import SessionRun
 
     parts = parts_of(shutdown, create, switches, progress_line, while_you_were_down)

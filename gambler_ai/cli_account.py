@@ -88,10 +88,10 @@ def reconcile(dry_run: bool, create: bool, as_json: bool, **policy: Any) -> None
 
 def reconciled(shutdown: Any, create: bool, dry_run: bool, as_json: bool, switches: Switches) -> None:
     """`gambler reconcile`, and `gambler run --reconcile-only`; ends the process with its exit code."""
-    from gambler_ai.face import plan_table
+    from gambler_ai.face_report import plan_lines
 
     code, report = _maintain(shutdown, create, switches, lambda room, house: room.reconcile(house, dry_run=dry_run))
-    answer_with(report, as_json, lambda: plan_table(report, dry_run=dry_run))
+    answer_with(report, as_json, lambda: click.echo("\n".join(plan_lines(report, dry_run=dry_run))))
     sys.exit(ended(shutdown, code))
 
 
@@ -166,7 +166,7 @@ def _command(kind: str, symbol: str | None, reason: str, as_json: bool) -> None:
 def recover(from_broker: bool, dry_run: bool, as_json: bool) -> None:
     """Rebuild a lost database: sessions, owners, fills, positions with levels and protection. Sends no order."""
     from gambler_ai.errors import UsageError
-    from gambler_ai.face import print_rebuilt
+    from gambler_ai.face_report import rebuilt_lines
     from gambler_ai.trading import rebuilding
 
     if not from_broker:
@@ -175,7 +175,7 @@ def recover(from_broker: bool, dry_run: bool, as_json: bool) -> None:
     code, report = _maintain(
         shutdown, False, Switches({}), lambda _room, house: rebuilding.recover(house, dry_run=dry_run)
     )
-    answer_with(report, as_json, lambda: print_rebuilt(report, dry_run=dry_run))
+    answer_with(report, as_json, lambda: click.echo("\n".join(rebuilt_lines(report, dry_run=dry_run))))
     sys.exit(ended(shutdown, code))
 
 

@@ -143,12 +143,12 @@ def account(as_json: bool) -> None:
 @JSON
 def report(as_json: bool) -> None:
     """What the last recovery found and did: "while you were down", once more."""
-    from gambler_ai.face import report_lines
+    from gambler_ai.face_report import told_again
 
     with reading_books() as (reader, _):
         found = reader.last_report()
     text = "nothing was recovered yet; `gambler run` begins with it"
-    answer_with(found, as_json, lambda: click.echo("\n".join(report_lines(found)) if found else text))
+    answer_with(found, as_json, lambda: click.echo("\n".join(told_again(found)) if found else text))
 
 
 @click.group()

@@ -118,7 +118,7 @@ def _meanwhile(stage: "Rehearsal", say: "Narrator", story: Tour) -> None:
 
 
 def _resume(stage: "Rehearsal", say: "Narrator", story: Tour) -> None:
-    from gambler_ai.face import report_lines
+    from gambler_ai.face_report import report_lines
 
     say.act(4, "gambler run --resume", "It asks the exchange what really happened before it does anything else.")
     stage.trade("--resume")
@@ -226,7 +226,7 @@ def _so_far(truth: Row) -> str:
 
 
 def _down_lines(story: Tour) -> list[str]:
-    from gambler_ai.face import report_lines
+    from gambler_ai.face_report import report_lines
 
     return report_lines(story.report) if story.report else []
 

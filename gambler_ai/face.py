@@ -150,115 +150,12 @@ def account_of(reader: "Reader") -> dict[str, Any]:
     return {name: found[name] for name in names}
 
 
-def while_you_were_down(report: Row) -> None:
-    """The report of a recovery, on stderr."""
-    click.echo("\n".join(report_lines(report)), err=True)
-
-
-def report_lines(report: Row) -> list[str]:
-    """The report of a recovery: what happened while nobody looked, and what was done about it."""
-    what = report["report"]
-    span = f"{cell(what['down_since'])} .. {cell(what['up_at'])}, {_span(what['seconds_down'])}"
-    lines = ["first start on this account"] if what["first_start"] else [f"while you were down: {span}"]
-    for fill in what["fills"]:
-        lines.append(f"  fill      {fill['side']} {fill['qty']} {fill['symbol']} @ {fill['price']} ({fill['what']})")
-    for action in report["applied"]:
-        if action["action"] != "book fills":
-            lines.append(f"  {action['row']:<9} {action['symbol']}: {action['action']}: {action['reason']}")
-    lines += [f"  settled   {text}" for text in what["settled"]]
-    lines += [f"  in doubt  {text}" for text in what["still_in_doubt"]]
-    lines += [f"  blocked   {symbol}: {why}" for symbol, why in what["blocked"].items()]
-    if what.get("signals_missed"):
-        lines.append(f"  missed    {what['signals_missed']} signals were too old to trade")
-    change = what["equity"]["change"]
-    lines.append(
-        f"  equity    {what['equity']['now']} USD" + (f" ({change} since the last checkpoint)" if change else "")
-    )
-    seconds = sum(step[1] for step in report["steps"])
-    longest = sorted(report["steps"], key=lambda step: step[1], reverse=True)[:2]
-    steps = ", ".join(f"{name} {took:.2f}" for name, took in longest)
-    requests = _count(report["requests"], "request")
-    lines.append(f"  recovered in {seconds:.2f} s ({steps}), {requests} to change orders")
-    if len(lines) == 3:
-        lines.insert(1, "  nothing happened that the books did not know")
-    return lines
-
-
-def _span(seconds: int) -> str:
-    """A length of time in its two largest units."""
-    parts: list[str] = []
-    for name, size in (("d", 86400), ("h", 3600), ("min", 60), ("s", 1)):
-        count, seconds = divmod(seconds, size)
-        if count or parts:
-            parts.append(f"{count} {name}")
-    return " ".join(parts[:2]) or "0 s"
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" + ("" if number == 1 else "s")
-
-
 def ask_a_person(action: Any) -> bool:
     """Whether a person at the terminal says yes; without a terminal nobody does."""
     if not sys.stdin.isatty():
         return False
     evidence = ", ".join(f"{name} {value}" for name, value in action.evidence.items())
     return click.confirm(f"{action.row} {action.symbol}: {action.reason} ({evidence}). {action.action}?", err=True)
-
-
-_OPEN = ("confirming", "halted", "asked", "ignored")
-
-
-def plan_table(report: Row, *, dry_run: bool) -> None:
-    """The reconciliation plan for people."""
-    halts = report["report"]["halts"]
-    if not report["plan"] and not halts and report["ok"]:
-        click.echo("books and broker agree; nothing to do")
-    for action in report["plan"]:
-        done = "left" if action["action"].partition(":")[0] in _OPEN else "would" if dry_run else "did"
-        click.echo(f"{action['row']:<4} {action['symbol']:<6} {done}: {action['action']}\n       {action['reason']}")
-        click.echo(_wrapped(f"evidence: {_told(action['evidence'], ', ')}"))
-    for halt in halts:
-        click.echo(f"halted {halt}; `gambler status` says what to do")
-    for settled in report["report"]["settled"]:
-        click.echo(f"settled {settled}")
-    for order_id in report["report"]["still_in_doubt"]:
-        click.echo(f"left in doubt: {order_id}")
-
-
-def _told(value: Any, between: str = " ") -> str:
-    """Numbers and ids in one line, whatever holds them."""
-    if isinstance(value, Mapping):
-        return between.join(f"{name} {_told(one)}" for name, one in value.items() if one is not None)
-    return "; ".join(map(_told, value)) if isinstance(value, list | tuple) else str(value)
-
-
-def _wrapped(text: str) -> str:
-    """On as many lines as it takes, with ids in one piece."""
-    from textwrap import fill
-
-    indent = " " * 7
-    return fill(text, 110, initial_indent=indent, subsequent_indent=indent * 2, break_on_hyphens=False)
-
-
-def print_rebuilt(report: Row, *, dry_run: bool) -> None:
-    """What a lost database was rebuilt from, position by position."""
-    told = report["report"]
-    done = "would be rebuilt" if dry_run else "rebuilt"
-    click.echo(f"{done} from the broker's history, {told['from']} to {told['to']}")
-    click.echo(f"{told['orders']} orders, {told['fills']} fills, sessions: {', '.join(told['sessions']) or 'none'}")
-    for action in report["plan"]:
-        shown = action["evidence"]
-        click.echo(f"{action['row']:<4} {action['symbol']:<6} {action['action']}: {action['reason']}")
-        click.echo(
-            "       " + ", ".join(f"{k} {v}" for k, v in shown.items() if isinstance(v, str) and k not in ("ours",))
-        )
-        for level in shown.get("levels", ()):
-            click.echo(f"       level {level['level']}: {level['shares']} at {level['price']}")
-    for halt in told["halts"]:
-        click.echo(f"halted {halt}; `gambler status` says what to do")
-    if not dry_run and report["ok"]:
-        click.echo("books and broker agree; `gambler run` goes on from here, with a new session")
 
 
 def print_command(kind: str, symbol: str | None, answer: Row) -> None:

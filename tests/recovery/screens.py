@@ -24,6 +24,8 @@ _VOLATILE = {
     r"http://127\.0\.0\.1:\d+": "http://#",
     r"(?:[\w+]+:/)?/+(?:[\w.-]+/)+": "",
     r"[\d.]+ s ago": "# s ago",
+    r"\d+ min \d+ s": "# min # s",
+    r"recovered in [\d.]+ s": "recovered in # s",
     r"seen for seconds [\d.]+": "seen for seconds #",
     r"\brow \d+": "row #",
     r"\s+": " ",

@@ -210,4 +210,4 @@ def test_the_guide_shows_the_screen_of_a_case(stories: Callable[[str], Told], na
 def test_every_row_and_every_trouble_with_an_account_has_its_screen_in_the_guide() -> None:
     rows = {f"R{number}" for number in range(1, 18)}
     others = {"running", "twin", "halt", "killed", "lost-database", "other-account", "reset-account", "old-backup"}
-    assert rows | others | {"another-database", "unreadable-stop-file", "dry-run"} == set(GUIDE)
+    assert rows | others | {"another-database", "unreadable-stop-file", "dry-run", "report"} == set(GUIDE)

@@ -1,7 +1,5 @@
 """`gambler reconcile` over the table of cases, and under faults that strike once, against the exchange's record."""
 
-import contextlib
-import io
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,7 +7,7 @@ from typing import Any
 import pytest
 
 from gambler_ai.domain.money import text
-from gambler_ai.face import plan_table
+from gambler_ai.face_report import plan_lines
 from gambler_ai.trading.maintenance import reconcile
 from tests.recovery.cases import CASES, Case
 from tests.recovery.steps import FAULTS, books_hold, do, exchange_holds
@@ -83,9 +81,7 @@ def test_a_case_ends_as_the_policy_says_and_a_second_recovery_does_nothing(
 ) -> None:
     rig, code, report = run(tmp_path, sqlite_url, case)
     check(rig, code, report, case)
-    with contextlib.redirect_stdout(io.StringIO()) as screen:
-        plan_table(report, dry_run=False)
-    assert case.says in screen.getvalue()
+    assert case.says in "\n".join(plan_lines(report))
     if case.row != "moving":
         again(rig, case)
 

@@ -16,9 +16,11 @@ from gambler_ai.domain.grid import levels
 from gambler_ai.domain.orders import Wish
 from gambler_ai.domain.positions import EXTERNAL, Origin
 from gambler_ai.errors import AlreadyStored, StoredStateUnsafe
+from gambler_ai.face_report import told_again
 from gambler_ai.operations.proof import compare
 from gambler_ai.paper_exchange import actions
 from gambler_ai.storage.database import Database
+from gambler_ai.storage.reading import reading
 from gambler_ai.storage.records import find_account
 from gambler_ai.storage.verify import verify
 from gambler_ai.trading.rebuilding import recover
@@ -299,6 +301,17 @@ def test_rebuilding_twice_is_refused_and_recovery_after_it_changes_nothing(lost:
     kinds = lost.rig.kinds()
     last = lost.rig.recovery.run()
     assert (lost.rig.weather.sent, last.applied, lost.rig.kinds()) == ([], (), kinds)
+
+
+def test_the_report_of_a_rebuilding_can_be_shown_again(lost: Lost) -> None:
+    lost.buy("10", "bar:1:0")
+    lost.recover()
+    with reading(lost.second_url, "default") as reader:
+        stored = reader.last_report()
+    assert stored is not None
+    told = told_again(stored)
+    assert told[1].startswith("1 orders, 1 fills, sessions: recovered-alpha-")
+    assert told[-1].startswith("books and broker agree")
 
 
 def test_a_dry_run_shows_the_same_plan_and_makes_no_database(lost: Lost) -> None:
