@@ -15,6 +15,7 @@ from gambler_ai.errors import DatabaseUnavailable
 from gambler_ai.storage.database import Database
 
 LOST_COMMIT, AWAY = "commit answer lost", "database away"
+FAULTS = (LOST_COMMIT, AWAY)
 
 
 class Disk:

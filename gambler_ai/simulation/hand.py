@@ -13,6 +13,14 @@ from gambler_ai.trading.emergency_stop import EmergencyStopFile
 OWN_SYMBOL = "IBM"
 SHARED_SYMBOL = "AAPL"
 """Traded by us too, in seeds whose nature is to be meddled with."""
+ACTS = (
+    "hand trades its own",
+    "hand trades ours too",
+    "hand rests",
+    "hand cancels its own",
+    "hand cancels ours",
+    "hand halts",
+)
 
 
 class Hand:

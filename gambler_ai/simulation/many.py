@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from multiprocessing import get_context
 from typing import Any
 
+from gambler_ai.simulation.kinds import never_seen
 from gambler_ai.simulation.report import Report
 from gambler_ai.simulation.simulator import DEFAULT_STEPS, run
 
@@ -28,6 +29,11 @@ class Summary:
     def ok(self) -> bool:
         return not self.failed
 
+    @property
+    def never(self) -> list[str]:
+        """Kinds of faults that did not happen, and places where nobody died."""
+        return never_seen(self.fired, self.died_at)
+
     def add(self, report: Report) -> None:
         self.seeds += 1
         self.steps += report.steps
@@ -44,6 +50,7 @@ class Summary:
             "steps": self.steps,
             "fired": dict(sorted(self.fired.items())),
             "died_at": dict(sorted(self.died_at.items())),
+            "never": self.never,
             "happened": dict(sorted(self.happened.items())),
             "failed": [report.as_json() for report in self.failed],
         }

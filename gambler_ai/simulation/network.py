@@ -138,7 +138,7 @@ class Network:
         fault = self._reads.pop(endpoint, None)
         if fault is None:
             return self._arrive("GET", path, fields, self._twin(endpoint))
-        self._fired[fault] += 1
+        self._fired[spoilt(fault, endpoint)] += 1
         match fault:
             case "read lost":
                 self._no_answer()
@@ -159,7 +159,7 @@ class Network:
             return None
         until, twin = found
         if self.world.elapsed < until:
-            self._fired[f"stale {endpoint}"] += 1
+            self._fired[stale(endpoint)] += 1
             return twin
         del self._stale[endpoint]
         twin.close()
@@ -171,7 +171,18 @@ class Network:
 
 
 ENDPOINTS = ("orders", "order", "positions", "position", "account", "activities")
-"""Those whose answers speak of the account. The clock and bars are "market"."""
+"""Those whose answers speak of the account."""
+READ = (*ENDPOINTS, "market")
+"""The clock and bars are "market"."""
+
+
+def spoilt(fault: str, endpoint: str) -> str:
+    """The name under which a spoilt read is counted."""
+    return f"{fault}, {endpoint}"
+
+
+def stale(endpoint: str) -> str:
+    return f"stale {endpoint}"
 
 
 def endpoint_of(path: str) -> str:

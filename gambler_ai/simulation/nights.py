@@ -12,6 +12,7 @@ MOST = 2
 HOURS = 3
 RATIOS = ("2", "3", "0.5")
 PER_SHARE = "0.37"
+ACTS = ("night awake", "night asleep", "split", "dividend")
 
 
 class Nights:

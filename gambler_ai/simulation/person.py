@@ -9,7 +9,9 @@ from gambler_ai.simulation.world import World
 from gambler_ai.storage.commands import CANCEL, FLATTEN, HALT, UNHALT, CommandRows
 from gambler_ai.trading.emergency_stop import EmergencyStopFile
 
-KINDS = (CANCEL, FLATTEN, HALT, UNHALT)
+KINDS = (CANCEL, FLATTEN, FLATTEN, FLATTEN, HALT, UNHALT, UNHALT)
+"""As often as they are asked for."""
+ACTS = tuple(f"{kind} asked" for kind in sorted({*KINDS}))
 
 
 class Person:

@@ -28,6 +28,8 @@ def print_summary(summary: Summary) -> None:
     for name, counts in (("happened", summary.happened), ("faults", summary.fired)):
         if counts:
             click.echo(f"  {name}: " + ", ".join(f"{kind} {count}" for kind, count in sorted(counts.items())))
+    if summary.never:
+        click.echo("  never: " + ", ".join(summary.never))
     for report in summary.failed:
         click.echo()
         print_failure(report)

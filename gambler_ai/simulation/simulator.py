@@ -15,7 +15,7 @@ from gambler_ai.domain.orders import OrderStatus
 from gambler_ai.logs import silence
 from gambler_ai.simulation.examiner import Examiner
 from gambler_ai.simulation.hand import Hand
-from gambler_ai.simulation.network import ENDPOINTS, LONGEST_LAG_S, ON_CHANGES, ON_READS, Network
+from gambler_ai.simulation.network import ENDPOINTS, LONGEST_LAG_S, ON_CHANGES, ON_READS, READ, Network
 from gambler_ai.simulation.nights import Nights
 from gambler_ai.simulation.person import Person
 from gambler_ai.simulation.process import LABEL, LOOK_EVERY_S
@@ -23,7 +23,7 @@ from gambler_ai.simulation.report import Report
 from gambler_ai.simulation.schedule import Step, schedule
 from gambler_ai.simulation.stream import ON_FRAMES
 from gambler_ai.simulation.traders import Traders
-from gambler_ai.simulation.world import World
+from gambler_ai.simulation.world import CLOCK_JUMPS, World
 from gambler_ai.storage import schema
 from gambler_ai.storage.commands import UNHALT
 from gambler_ai.storage.database import Database
@@ -108,7 +108,7 @@ class Simulator:
             case "spoil change":
                 self.network.spoil_change(chance.choice(ON_CHANGES))
             case "spoil read":
-                self.network.spoil_read(chance.choice((*ENDPOINTS, "market")), chance.choice(ON_READS))
+                self.network.spoil_read(chance.choice(READ), chance.choice(ON_READS))
             case "stale":
                 self.network.make_stale(chance.choice(ENDPOINTS), chance.uniform(1.0, LONGEST_LAG_S))
             case "stream":
@@ -126,7 +126,7 @@ class Simulator:
             case "commit answer lost":
                 self.world.disk.lose_commit(chance.choice((0.0, 0.0, 1.0, 20.0)))
             case "clock jumps" if self.world.nature.lock_file:  # elsewhere leases are in the database server's time
-                times = chance.choice((-4, -1, 1, 4))
+                times = chance.choice(tuple(CLOCK_JUMPS))
                 self.world.later(chance.uniform(0.0, 20.0), lambda: self._clock_jumps(times))
             case "database away":
                 self.world.disk.go_away(chance.uniform(0.5, 40.0))
@@ -147,7 +147,7 @@ class Simulator:
                 traders.stop()
 
     def _clock_jumps(self, times: int) -> None:
-        self.report.fired[f"clock jumps {'forward' if times > 0 else 'back'}"] += 1
+        self.report.fired[CLOCK_JUMPS[times]] += 1
         self.world.clock_jumps(times)
 
     def _note(self, step: Step) -> None:

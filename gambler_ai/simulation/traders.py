@@ -11,10 +11,13 @@ from gambler_ai.simulation.process import AGAIN, ANEW, Process
 from gambler_ai.simulation.report import Report
 from gambler_ai.simulation.world import World
 
-REQUESTS = ("GET before", "GET after", "POST before", "POST after")
+REQUESTS = tuple(f"{method} {when}" for method in ("GET", "POST", "DELETE") for when in ("before", "after"))
 PLACES = (*POINTS, *REQUESTS)
 """Where a process may die or freeze: every named point of the program, and both sides of every request."""
-
+ACCIDENTS = (
+    *("crash", "freeze", "taken over from a frozen one", "commit fails"),
+    *("second start", "twin start", "stop", "commands without a trader"),
+)
 
 _RESTART_EVERY_S = 9.0
 """How soon a supervisor tries again while another process stands still."""
@@ -36,7 +39,8 @@ class Traders:
         self._held: list[Process] = []
         self._started = 0
         self._start_at = 0.0
-        self._crash: tuple[str | None, int] | None = None
+        self._crash: tuple[str | None, int] | None = (PLACES[world.seed % len(PLACES)], 1)
+        """Neighbouring seeds begin with deaths at different places, so that none is left out."""
         self._freeze: tuple[int, float] | None = None
         self._interrupted_start = False
         self._commit_fails = 0

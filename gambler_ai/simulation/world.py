@@ -27,6 +27,13 @@ WALL = datetime(2030, 1, 1, tzinfo=UTC)
 """The machines' clocks have nothing to do with the exchange's."""
 JUMP = timedelta(days=1)
 """Our machine's clock jumps by multiples of this, far more than a run takes: what it showed tells the true time."""
+CLOCK_JUMPS = {
+    1: "clock jumps forward",
+    4: "clock jumps far forward",
+    -1: "clock jumps back",
+    -4: "clock jumps far back",
+}
+"""By how many days."""
 MINUTE = timedelta(minutes=1)
 _AFTER_THE_CLOSE = 5 * MINUTE
 _HOUR_S = 45.0

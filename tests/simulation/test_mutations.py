@@ -20,6 +20,8 @@ from gambler_ai.storage.journal import Ledger
 from gambler_ai.trading.order_desk import OrderDesk
 
 MOST_SEEDS = 500
+"""In fact the first to fail were seeds 0 (another id on a retry), 7 (no look-up after a 422), 0 (fills that add up), 2
+(two transactions), 3 (no token) and 7 (exits placed too early), on 2026-11-21."""
 
 
 def another_id_on_retry(patch: pytest.MonkeyPatch) -> None:
@@ -101,6 +103,6 @@ def test_a_rule_that_is_taken_out_is_missed(
 ) -> None:
     mutate(monkeypatch)
     failed = next((seed for seed in range(MOST_SEEDS) if not run(seed).ok), None)
-    assert failed is not None
+    assert failed is not None, "not noticed"
     monkeypatch.undo()
     assert run(failed).ok
