@@ -152,7 +152,8 @@ class Process:
     def _mortal(self) -> Iterator[None]:
         """However it ends: a crash loses what is in memory and leaves no chance to clean up; an error is an exit."""
         try:
-            yield
+            with self.run.house.unless_replaced():
+                yield
         except SimulatedCrash as crash:
             self.ended = f"died at {crash}"
             self.vanish()

@@ -36,7 +36,6 @@ class Traders:
         self._acting: list[Process] = []
         self._woken: list[Process] = []
         self._holder: Process | None = None
-        self._held: list[Process] = []
         self._started = 0
         self._start_at = 0.0
         self._crash: tuple[str | None, int] | None = (PLACES[world.seed % len(PLACES)], 1)
@@ -147,9 +146,7 @@ class Traders:
             act()
         finally:
             self._acting.pop()
-        if process.error is not None and process in self._held and process is not self._holder:
-            self._report.happened["replaced, and stumbled"] += 1  # over what its successor wrote, before it noticed
-        elif process.error is not None:
+        if process.error is not None:
             told = str(process.error).replace(str(self._world.folder), "")
             self._examiner.found("exit", f"a trader ended with {type(process.error).__name__}: {told}")
 
@@ -163,7 +160,6 @@ class Traders:
     def _passed_by(self, process: Process, point: str) -> None:
         if point == "lease.after_take":
             self._holder = process
-            self._held.append(process)
         elif point == "transaction.after_commit" and process is not self._holder:
             self._examiner.found("I17", f"process {process.number} committed, but process {self._number} has the lease")
         if point == "transaction.before_commit":
