@@ -16,6 +16,8 @@ from gambler_ai.errors import DatabaseUnavailable, StoredStateUnsafe, UsageError
 
 Row = dict[str, Any]
 
+IF_LOST = "; or, if its books were lost, `gambler recover --from-broker`"
+
 ORDER_FIELDS = (
     "client_order_id, broker_order_id, session_id, owner, role, symbol, side, type, time_in_force, qty, limit_price, "
     "stop_price, status, broker_status, filled_qty, filled_avg_price, created_at, updated_at"
@@ -208,7 +210,7 @@ def _open_sqlite(url: str) -> Any:
         if not path.parent.is_dir():
             raise UsageError(f"the directory {path.parent} of the database does not exist")
         raise StoredStateUnsafe(
-            f"there is no database at {path} yet; `gambler init-db` or the first `gambler run` makes it"
+            f"there is no database at {path} yet; `gambler init-db` or the first `gambler run` makes it{IF_LOST}"
         )
     return sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=10)
 
@@ -238,7 +240,7 @@ def plain(value: Any) -> Any:
 def _unreadable(error: Exception) -> StoredStateUnsafe | DatabaseUnavailable:
     text = " ".join(str(error).split())
     if "no such table" in text or "does not exist" in text:
-        return StoredStateUnsafe("the database has no tables of ours yet; run `gambler init-db`")
+        return StoredStateUnsafe(f"the database has no tables of ours yet; run `gambler init-db`{IF_LOST}")
     if "malformed" in text or "not a database" in text:
         return StoredStateUnsafe(f"the file is not a sound SQLite database ({text}); it was left untouched")
     return DatabaseUnavailable(f"the database cannot be read: {text}")

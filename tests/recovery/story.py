@@ -94,6 +94,7 @@ def _tell(told: Told) -> None:
     told.asks("recovered", "status")
     told.keeps("recovered")
     world.lose_the_database()
+    told.asks("lost", "status")
     told.asks("lost", "run")
     told.asks("lost", "recover", "--from-broker")
     told.keeps("lost")

@@ -128,6 +128,7 @@ def test_each_command_ends_with_its_code(stories: Callable[[str], Told], kind: s
         ("planned", "gambler reconcile --dry-run"): 3,
         ("unread", "gambler reconcile"): 1,
         ("recovered", "gambler reconcile"): 3,
+        ("lost", "gambler status"): 5,
         ("lost", "gambler run"): 5,
         ("lost", "gambler recover --from-broker"): 3,
     }
