@@ -1,5 +1,6 @@
 """A small storm on both databases: `scripts/kill_storm.py` kills, resumes and compares."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -30,3 +31,4 @@ def test_killed_again_and_again_nothing_is_lost_or_sent_twice(tmp_path: Path, po
     for storm, text in zip(storms, told, strict=True):
         assert storm.returncode == 0, text
         assert "0 duplicate orders, 0 lost fills" in text
+        assert re.search(r"after the fill +[1-9]", text), "no entry was filled whose stop could be waited for"
