@@ -1,11 +1,12 @@
 """What a recovery found and did, for people: its plan, "while you were down", what a lost database came back from."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from textwrap import fill
 from typing import Any
 
 import click
 
+from gambler_ai.domain.orders import status_from_broker
 from gambler_ai.face import cell
 
 Row = Mapping[str, Any]
@@ -41,7 +42,7 @@ def _news(report: Row) -> list[str]:
     ]
     lines += [
         f"  {action['row']:<9} {action['symbol']}: {action['action']}: {action['reason']}"
-        for action in report["applied"]
+        for action in _worth_telling(report["applied"])
         if action["action"] != "book fills"
     ]
     lines += [f"  settled   {text}" for text in what["settled"]]
@@ -84,15 +85,31 @@ def _count(number: int, noun: str) -> str:
 def plan_lines(report: Row, *, dry_run: bool = False) -> list[str]:
     """The reconciliation plan."""
     what, lines = report["report"], []
-    if not report["plan"] and not what["halts"] and report["ok"]:
+    actions = _worth_telling(report["plan"])
+    if not actions and not what["halts"] and report["ok"]:
         lines.append("books and broker agree; nothing to do")
-    for action in report["plan"]:
+    for action in actions:
         done = "left" if action["action"].partition(":")[0] in _LEFT else "would" if dry_run else "did"
         lines.append(f"{action['row']:<4} {action['symbol']:<6} {done}: {action['action']}")
         lines += [f"       {action['reason']}", _wrapped(f"evidence: {_told(action['evidence'], ', ')}")]
     lines += _halts(what)
     lines += [f"settled {settled}" for settled in what["settled"]]
     return lines + [f"left in doubt: {order_id}" for order_id in what["still_in_doubt"]]
+
+
+def _worth_telling(actions: Sequence[Row]) -> list[Row]:
+    """Without open orders that the broker only calls by another name now, and halts that were just raised once more."""
+    raised = {(one["row"], one["symbol"]) for one in actions if one["action"] == "halt symbol"}
+    return [one for one in actions if not _is_open_still(one) and not _is_raised_again(one, raised)]
+
+
+def _is_open_still(action: Row) -> bool:
+    told = action["evidence"]
+    return bool(action["row"] == "R13" and told["our_status"] == status_from_broker(told["broker_status"]))
+
+
+def _is_raised_again(action: Row, raised: Set[tuple[str, str]]) -> bool:
+    return (action["row"], action["symbol"]) in raised and str(action["action"]).startswith("halted:")
 
 
 def _halts(what: Row) -> list[str]:

@@ -50,7 +50,7 @@ CASES = [
     Case("R1", "", says=AGREE),
     Case("R2", "buy AAA", shares="AAA alpha 10", says=AGREE),
     Case("R2", "short AAA", shares="AAA alpha -10", says=AGREE),
-    Case("R2", "rest AAA", "R13"),
+    Case("R2", "rest AAA", "R13", says=AGREE),
     Case("R2", "hand buy BBB 4; reconciled; buy AAA", shares="AAA alpha 10, BBB EXTERNAL 4", says=AGREE),
     Case("R3", "protected AAA", shares="AAA alpha 10", says=AGREE),
     Case("R3", "protected AAA; cancelled AAA", "R3 R13 R13", "AAA alpha 10", sent="POST", says="place exit"),

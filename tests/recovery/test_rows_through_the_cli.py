@@ -135,6 +135,15 @@ def test_each_command_ends_with_its_code(stories: Callable[[str], Told], kind: s
 
 
 @pytest.mark.parametrize("kind", KINDS)
+def test_the_screen_says_each_thing_once(stories: Callable[[str], Told], kind: str) -> None:
+    screen = stories(kind).results["recovered", "gambler reconcile"].out
+    began = Counter(line.partition(":")[0] for line in screen.splitlines() if line.startswith("R"))
+    named = {row: count for row, count in began.items() if row.split()[0] in ("R7", "R8", "R11", "R13")}
+    symbols = {"R7": ["TSLA"], "R8": ["META"], "R11": ["ORCL"], "R13": ["INTC", "AAPL", "COST", "AMD"]}
+    assert named == {f"{row:<4} {symbol:<6} did": 1 for row, some in symbols.items() for symbol in some}
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_recovery_sends_what_the_rows_need_and_nothing_else(stories: Callable[[str], Told], kind: str) -> None:
     told = stories(kind)
     methods = [r["method"] for r in told.truth["recovered"]["requests"][len(told.truth["unread"]["requests"]) :]]
