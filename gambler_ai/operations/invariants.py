@@ -4,6 +4,7 @@ The simulator asks after every step, from the exchange's own record and from row
 hold only when everything is at rest is in `proof`. Quantities are shares, signed where nothing else is said.
 """
 
+import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -11,7 +12,11 @@ from decimal import Decimal
 ZERO = Decimal(0)
 EXITS = frozenset("stxc")
 MAX_ATTEMPTS = 5
+OURS = EXITS | {"e"}
+ROLES = OURS | {"-"}
+"""The last one is of somebody else's orders. Legs that the exchange has made have ids of its own, and our roles."""
 _OURS = "g1-"
+_AMOUNT = re.compile(r"-?\d+(\.\d+)?")
 _UNRESOLVED = ("SENDING", "IN_DOUBT")
 _SESSION_STEPS = {
     (None, "active"),
@@ -194,3 +199,34 @@ def earned_is_what_fills_say(
     due = cost_of_held - paid
     if abs(due - earned) > tolerance:
         yield f"{symbol}: positions earned {earned} USD, the fills say {due}"
+
+
+def every_order_is_attributed(at_exchange: Iterable[str], intents: Mapping[str, Intent]) -> Iterator[str]:
+    """I12, at rest: of every order the exchange has the books say whose it is, by its role."""
+    for name in at_exchange:
+        if name not in intents:
+            yield f"order {name} is nobody's: the books do not have it"
+        elif intents[name].role not in (OURS if is_ours(name) else ROLES):
+            yield f"order {name} is taken for {intents[name].role!r}"
+
+
+def amounts_are_exact(amounts: Iterable[tuple[str, object]]) -> Iterator[str]:
+    """I21: money and quantities are stored as the text of an exact number, never as a binary one."""
+    for where, value in amounts:
+        if not isinstance(value, str) or not _AMOUNT.fullmatch(value):
+            yield f"{where} is stored as {value!r}"
+
+
+def secrets_stay_out(files: Iterable[tuple[str, bytes]], secrets: Collection[str]) -> Iterator[str]:
+    """I25: nothing that is written anywhere contains a secret."""
+    for name, content in files:
+        for secret in secrets:
+            if secret.encode() in content:
+                yield f"{name} contains a secret"
+
+
+def blocks_are_told(blocks: Mapping[str, str], told: Mapping[str, Collection[tuple[str, str]]]) -> Iterator[str]:
+    """I29: why a symbol (or "*") takes no entry can be read from outside, with a reason and a way out."""
+    for symbol, why in sorted(blocks.items()):
+        if not any(reason and way_out for reason, way_out in told.get(symbol, ())):
+            yield f"{symbol} is blocked ({why}), and nobody can read why"

@@ -3,6 +3,7 @@
 Nothing is asked of the program's memory. What was examined once and has not changed since is not read again.
 """
 
+import json
 from collections import Counter
 from collections.abc import Iterable
 from decimal import Decimal
@@ -16,7 +17,7 @@ from gambler_ai.simulation.hand import OWN_SYMBOL, SHARED_SYMBOL
 from gambler_ai.simulation.process import LABEL
 from gambler_ai.simulation.report import Report, Violation
 from gambler_ai.simulation.stored_books import Head, StoredBooks
-from gambler_ai.simulation.world import World
+from gambler_ai.simulation.world import KEYS, World
 from gambler_ai.storage.database import Database
 from gambler_ai.storage.records import find_account
 from gambler_ai.storage.verify import verify
@@ -56,6 +57,11 @@ class Examiner:
         """Kinds of the commands that nobody has closed."""
         return [kind for kind, result in self._books.commands().values() if result is None]
 
+    def was_done(self, command_id: str) -> bool:
+        """Whether this command was carried out, and not only closed."""
+        _, result = self._books.commands()[command_id]
+        return result is not None and json.loads(result)["ok"] is True
+
     def found(self, invariant: str, detail: str) -> None:
         self._report.violations.append(Violation(self.step, invariant, detail))
 
@@ -82,8 +88,7 @@ class Examiner:
     def after_step(self) -> None:
         changed = [*self._changed, *(name for name in self._books.refresh() if name not in self._changed)]
         self._changed.clear()
-        venue = self._world.exchange.venue
-        orders = {order.client_order_id: order for order in venue.book.by_account.get(self._world.account_id, [])}
+        orders = self._orders()
         intents = self._books.intents
         self._all("I04", self._books.broken)
         self._all("I02", invariants.every_order_was_intended(orders, intents))
@@ -99,6 +104,11 @@ class Examiner:
         self._all("I23", self._books.sessions_stepped())
         self._all("I11", invariants.exits_only_close(self._new_executions(orders)))
         self._all("I10", invariants.exits_do_not_exceed(self._held(), self._live_exits(orders)))
+
+    def _orders(self) -> dict[str, Order]:
+        """Those of the account that the exchange has, by client order id."""
+        mine = self._world.exchange.venue.book.by_account.get(self._world.account_id, [])
+        return {order.client_order_id: order for order in mine}
 
     def _given(self) -> dict[str, Decimal]:
         """Signed shares that came or went without a trade and are booked: imports, and what activities prove."""
@@ -153,6 +163,11 @@ class Examiner:
         self._executed = len(executions)
         return found
 
+    def blocked(self, blocks: dict[str, str]) -> None:
+        """When nothing fails any more, whatever blocks the trader can be read from outside, but for the file."""
+        if self._stop_file.reason() is None:
+            self._all("I29", invariants.blocks_are_told(blocks, self._books.told_blocks()))
+
     # --- at rest ------------------------------------------------------------------------------------------------
 
     def at_rest(self) -> None:
@@ -164,7 +179,12 @@ class Examiner:
         if self._world.clock_is_wrong:
             truth = truth | {"requests": []}  # their times and those of intents are of two clocks; I03 saw them leave
         self._all("I08", proof.compare(truth, self._world.database_url, LABEL, initial_cash=_cash_given(truth)))
-        orders = {o.client_order_id: o for o in self._world.exchange.venue.book.by_account[self._world.account_id]}
+        orders = self._orders()
+        there = [name for name, order in orders.items() if order.is_alive or order.filled_qty]
+        self._all("I12", invariants.every_order_is_attributed(there, self._books.intents))
+        self._all("I21", invariants.amounts_are_exact(self._books.amounts()))
+        files = ((path.name, path.read_bytes()) for path in self._world.folder.iterdir())
+        self._all("I25", invariants.secrets_stay_out(files, KEYS[1:]))
         wanted = {symbol: qty for symbol, qty in self._books.wants_protection().items() if self._is_ours_alone(symbol)}
         self._all("I09", invariants.everything_is_protected(wanted, self._live_exits(orders)))
         for symbol, earned, paid, cost in self._books.results():

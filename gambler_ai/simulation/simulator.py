@@ -25,7 +25,7 @@ from gambler_ai.simulation.stream import ON_FRAMES
 from gambler_ai.simulation.traders import Traders
 from gambler_ai.simulation.world import CLOCK_JUMPS, World
 from gambler_ai.storage import schema
-from gambler_ai.storage.commands import UNHALT
+from gambler_ai.storage.commands import FLATTEN, HALT, UNHALT
 from gambler_ai.storage.database import Database
 from gambler_ai.trading import maintenance
 from gambler_ai.trading.house import House
@@ -168,6 +168,8 @@ class Simulator:
             quiet()
         if not self._comes_to_rest():
             return
+        if self.world.nature.ends_flat and not (self._closes_under_a_halt() and self._comes_to_rest()):
+            return
         self.world.market_stands = True
         if not self._comes_to_rest(since=self.world.elapsed):
             return
@@ -178,6 +180,19 @@ class Simulator:
             self.examiner.found("I08", f"a clean stop ended with {trader.ended}")
         self.examiner.at_rest()
         self._reconcile_again()
+
+    def _closes_under_a_halt(self) -> bool:
+        """I16: what closes works while new risk is stopped."""
+        self.person.asks(HALT)
+        for _ in range(CALM_STEPS):
+            if FLATTEN not in self.examiner.asked():
+                self.person.asks(FLATTEN)
+            if not self._take(Step(self.examiner.step + 1, "calm", 1.0)):
+                return False
+            if self.examiner.was_done(self.examiner.promised[-1]):
+                return True
+        self.examiner.found("I16", f"the account was not closed under a halt in {CALM_STEPS} steps without faults")
+        return False
 
     def _comes_to_rest(self, since: float = 0.0) -> bool:
         """Nothing in doubt, blocked or to be done, and a look was taken since: an event that was lost without a word is
@@ -200,6 +215,7 @@ class Simulator:
         steps = [f"{step.symbol}: to {step.act}" for step in trader.loop.protection.decision().steps]
         orders = trader.loop.state.book.orders.values()
         steps += [f"{order.client_order_id} waits" for order in orders if order.status is OrderStatus.PLANNED]
+        self.examiner.blocked(trader.loop.blocks.all())
         blocks = [f"{symbol}: {why}" for symbol, why in sorted(trader.loop.blocks.all().items())]
         under_way = ["a request is still under way"] if self.world.something_is_due else []
         under_way += [f"{kind} is asked for" for kind in self.examiner.asked()]

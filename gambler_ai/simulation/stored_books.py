@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from gambler_ai.domain.market import parse_time
 from gambler_ai.operations import invariants
 from gambler_ai.operations.invariants import Intent
+from gambler_ai.storage.models import Amount, metadata
 
 ZERO = Decimal(0)
 _ORDER = (
@@ -20,6 +21,10 @@ _ORDER = (
 _STOPS = (
     "SELECT 1 FROM halts WHERE lifted_at IS NULL AND (symbol IS NULL OR symbol = ?) UNION ALL "
     "SELECT 1 FROM commands WHERE result IS NULL AND kind IN ('halt', 'flatten') AND (symbol IS NULL OR symbol = ?)"
+)
+_TOLD = (
+    "SELECT symbol, reason, way_out FROM blocks UNION ALL "
+    "SELECT coalesce(symbol, '*'), reason, 'gambler unhalt' FROM halts WHERE lifted_at IS NULL"
 )
 
 
@@ -166,6 +171,21 @@ class StoredBooks:
                 "AND (stop_loss IS NOT NULL OR take_profit IS NOT NULL)"
             )
         )
+
+    def amounts(self) -> Iterator[tuple[str, object]]:
+        """Every amount that is stored anywhere, as the database has it."""
+        for table in metadata.sorted_tables:
+            for column in table.columns:
+                if isinstance(column.type, Amount):
+                    query = f"SELECT DISTINCT {column.name} FROM {table.name} WHERE {column.name} IS NOT NULL"
+                    yield from ((f"{table.name}.{column.name}", row[0]) for row in self._database.execute(query))
+
+    def told_blocks(self) -> dict[str, list[tuple[str, str]]]:
+        """By symbol or "*", what anybody can read: reasons and ways out. A halt's way out is to lift it."""
+        told: dict[str, list[tuple[str, str]]] = {}
+        for symbol, reason, way_out in self._database.execute(_TOLD):
+            told.setdefault(symbol, []).append((reason, way_out))
+        return told
 
     def results(self) -> Iterator[tuple[str, Decimal, Decimal, Decimal]]:
         """By symbol: what positions earned, what the fills have cost, what of that the shares still held have cost."""

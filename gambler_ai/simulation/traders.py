@@ -171,7 +171,10 @@ class Traders:
         self._maybe_crash(process, point)
 
     def _leaving(self, process: Process, client_order_id: str) -> None:
-        """An order leaves. One from a process that was frozen at the last instant nobody can hold back (S15)."""
+        """An order leaves. One from a process that was frozen at the last instant nobody can hold back (S15); one that
+        knows that it was replaced sends nothing (I18)."""
+        if process.ended is not None or process.run.house.sends_nothing:
+            self._examiner.found("I18", f"process {process.number} sent {client_order_id}, and knew that it must not")
         if process is self._holder:
             self._examiner.leaves(client_order_id)
         else:

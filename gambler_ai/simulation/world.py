@@ -42,19 +42,21 @@ _HOUR_S = 45.0
 @dataclass(frozen=True, slots=True)
 class Nature:
     """What a seed draws once: exchange seconds in a second of the machines, how often fills are partial, whether the
-    lock file or, as on PostgreSQL, the lease's time decides who may trade, and whether another hand trades what we
-    trade."""
+    lock file or, as on PostgreSQL, the lease's time decides who may trade, whether another hand trades what we
+    trade, and whether everything is closed at the end."""
 
     speed: int
     partial_fill_rate: Decimal
     lock_file: bool
     is_meddled_with: bool
+    ends_flat: bool
 
     @classmethod
     def of(cls, seed: int) -> "Nature":
         chance = Random(f"{seed}/nature")
         rate = chance.choice((Decimal(0), Decimal("0.2"), Decimal("0.5")))
-        return cls(chance.choice((6, 12, 20)), rate, chance.random() < 0.4, chance.random() < 0.5)
+        speed, lock_file, meddled = chance.choice((6, 12, 20)), chance.random() < 0.4, chance.random() < 0.5
+        return cls(speed, rate, lock_file, meddled, chance.random() < 0.25)
 
 
 @cache

@@ -1,17 +1,22 @@
 """The simulator itself: a seed is a run, and a run is judged."""
 
 import os
+import shutil
 import socket
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
+from gambler_ai.logs import silence
 from gambler_ai.simulation import disk, nights, run
 from gambler_ai.simulation.kinds import HAPPENINGS
 from gambler_ai.simulation.many import Summary, run_many
 from gambler_ai.simulation.network import ON_CHANGES
+from gambler_ai.simulation.simulator import Simulator, _empty_books
 from gambler_ai.simulation.stream import ON_FRAMES
+from gambler_ai.simulation.world import World
 
 SEED, STEPS = 11, 60
 SEEDS, ENOUGH = int(os.environ.get("GAMBLER_TEST_SEEDS", "20")), 500
@@ -53,6 +58,30 @@ def test_every_seed_keeps_every_promise_and_nothing_is_left_out() -> None:
     assert {*ON_CHANGES, *ON_FRAMES, *disk.FAULTS, *nights.ACTS, "crash", "freeze"} <= set(summary.fired)
     if SEEDS >= ENOUGH:
         assert [name for name in summary.never if "epoch." not in name] == []  # in no session's reach
+
+
+def traded(seed: int, steps: int, folder: Path) -> tuple[set[str], list[object]]:
+    """What fired, and every order and execution of the exchange's own record."""
+    folder.mkdir()
+    shutil.copy(_empty_books(), folder / "books.db")
+    simulator = Simulator(seed, steps, folder)
+    with silence(), simulator.watching():
+        simulator.run()
+        truth = simulator.world.truth()
+    return set(simulator.report.fired), [
+        *((o["client_order_id"], o["submitted_at"], o["side"], o["qty"], o["status"]) for o in truth["orders"]),
+        *((e["client_order_id"], e["at"], e["cum_qty"], e["price"]) for e in truth["executions"]),
+    ]
+
+
+def test_jumps_of_the_clock_change_no_order_and_no_ordering(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """I30."""
+    fired, jumped = traded(16, 40, tmp_path / "jumped")
+    monkeypatch.setattr(World, "clock_jumps", lambda _world, _times: None)
+    _, steady = traded(16, 40, tmp_path / "steady")
+    assert {"clock jumps far forward", "clock jumps back"} <= fired
+    assert len(jumped) > 20
+    assert jumped == steady
 
 
 def test_no_connection_leaves_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
