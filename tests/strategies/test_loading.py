@@ -71,6 +71,7 @@ def test_what_cannot_be_loaded_is_a_usage_error_that_says_why(name: str, params:
 
 
 def test_a_strategy_must_say_what_it_does_with_a_bar() -> None:
+    # the base class's own refusal, not something that is left to do
     with pytest.raises(NotImplementedError, match="Mine must say"):
         Mine().on_bar(None, None)  # type: ignore[arg-type]
 
