@@ -3,11 +3,14 @@
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from gambler_ai.cli_reading import JSON, answer_with, settings_now
+
+if TYPE_CHECKING:
+    from gambler_ai.config import Settings
 
 _POLICY = (
     click.option("--orphans", metavar="WHAT", help="Shares only the books have: close, halt or ask. [close]"),
@@ -60,14 +63,20 @@ def parts_of(
     show_report: Any = lambda _report: None,
 ) -> Any:
     """What a run is made of. Raises UsageError for a setting or flag that is wrong."""
-    from gambler_ai.logs import configure
     from gambler_ai.wiring import build
 
     settings = settings_now(switches.settings)
-    configure(settings.log_level)
+    _log(settings)
     parts = build(settings, shutdown, announce, show_report, accept_recovered=switches.accept_recovered)
     parts.create_tables = parts.create_tables or create
     return parts
+
+
+def _log(settings: "Settings") -> None:
+    from gambler_ai.logs import configure
+
+    settings.make_data_dir()
+    configure(settings.log_level, settings.log_file)
 
 
 def ended(shutdown: Any, code: int) -> int:
@@ -138,13 +147,12 @@ def _command(kind: str, symbol: str | None, reason: str, as_json: bool) -> None:
     """Let whoever holds the account carry it out, or do it here; ends the process with its exit code."""
     from gambler_ai.config import parse_symbols
     from gambler_ai.face import print_command, progress_line
-    from gambler_ai.logs import configure
     from gambler_ai.trading.asking import ask
 
     shutdown = _installed()
     name = parse_symbols(symbol)[0] if symbol else None
     settings = settings_now()
-    configure(settings.log_level)
+    _log(settings)
     code, answer = ask(
         kind,
         name,

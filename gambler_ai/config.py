@@ -40,6 +40,7 @@ _PLAIN = {
     "account_label": "GAMBLER_ACCOUNT_LABEL",
     "symbols": "GAMBLER_SYMBOLS",
     "log_level": "GAMBLER_LOG_LEVEL",
+    "log_file": "GAMBLER_LOG_FILE",
     "settle_s": "GAMBLER_SETTLE_S",
     "confirm_span_s": "GAMBLER_CONFIRM_SPAN_S",
     "confirm_rounds": "GAMBLER_CONFIRM_ROUNDS",
@@ -79,6 +80,7 @@ class Settings:
     data_url: str | None
     stream_url: str | None
     log_level: str
+    log_file: Path | None
     settle_s: float
     confirm_span_s: float
     confirm_rounds: int
@@ -213,6 +215,7 @@ def _checked(values: Mapping[str, str], problems: list[str]) -> Settings | None:
         data_url=values.get("data_url"),
         stream_url=values.get("stream_url"),
         log_level=take("log_level", _level),
+        log_file=_log_file(values.get("log_file"), data_dir),
         settle_s=take("settle_s", _seconds),
         confirm_span_s=take("confirm_span_s", _seconds),
         confirm_rounds=take("confirm_rounds", _count),
@@ -251,6 +254,12 @@ _EXPECTED = {
 _EXPECTED |= dict.fromkeys(
     ("settle_s", "confirm_span_s", "look_every_s", "signal_ttl_s"), "a number of seconds from 0 to 86400"
 )
+
+
+def _log_file(text: str | None, data_dir: Path) -> Path | None:
+    if text == "none":
+        return None
+    return Path(text).expanduser().absolute() if text else data_dir / "gambler.log"
 
 
 def _label(text: str) -> str:

@@ -297,7 +297,14 @@ class Loop:
         """Tell the strategy of a fill of its own; whether its state may have changed."""
         order = self.state.book.order(fill.client_order_id)
         assert order is not None
-        log.info("fill", symbol=order.symbol, side=order.side.value, qty=str(fill.qty), price=str(fill.price))
+        log.info(
+            "fill",
+            client_order_id=order.client_order_id,
+            symbol=order.symbol,
+            side=order.side.value,
+            qty=str(fill.qty),
+            price=str(fill.price),
+        )
         self.host.told = seq
         return order.role is not Role.FOREIGN and order.owner == self.session.owner and self.host.tell(order, fill)
 

@@ -279,7 +279,13 @@ class PositionReconciler:
 
 
 def _tell(action: Action) -> None:
-    log.info("reconcile." + action.action.replace(" ", "_"), row=action.row, symbol=action.symbol, why=action.reason)
+    log.info(
+        "reconcile." + action.action.replace(" ", "_"),
+        row=action.row,
+        client_order_id=action.evidence.get("client_order_id"),
+        symbol=action.symbol,
+        why=action.reason,
+    )
 
 
 def _only_books(action: Action) -> bool:

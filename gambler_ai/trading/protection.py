@@ -275,7 +275,8 @@ class Protection:
         return False
 
     def _action(self, row: str, step: Step, what: str) -> Action:
-        log.info(f"protection.{what.replace(' ', '_')}", symbol=step.symbol, why=step.reason)
+        order_id = step.order.client_order_id if step.order else None
+        log.info(f"protection.{what.replace(' ', '_')}", client_order_id=order_id, symbol=step.symbol, why=step.reason)
         return Action(row, step.symbol, what, step.reason, step.evidence)
 
     # --- time -------------------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from gambler_ai.domain.fills import Fill
 from gambler_ai.domain.market import Bar
 from gambler_ai.domain.sessions import Session, SessionStatus
 from gambler_ai.errors import BrokerRefusesUs, BrokerUnreachable, DatabaseUnavailable, RateLimited
-from gambler_ai.logs import get_logger
+from gambler_ai.logs import about, get_logger
 from gambler_ai.storage.journal import Head
 from gambler_ai.trading import market_data
 from gambler_ai.trading.blocks import Blocks
@@ -60,6 +60,7 @@ class SessionRun:
             log.info("standby.ends", why="the session we stood by for ended in its time")
             raise StoppedEarly
         choice = self._choose(request)
+        about(session=choice.session.session_id)
         early = self.house.listen(choice.session.symbols)
         recovery, blocks = self.house.recovery()
         last = recovery.run()
