@@ -17,10 +17,9 @@ from gambler_ai.broker.gateway import (
     FillActivity,
     MarketClock,
     OrderEvent,
-    TradingDay,
 )
 from gambler_ai.domain.corporate import ShareChange
-from gambler_ai.domain.market import Bar, parse_time
+from gambler_ai.domain.market import Bar, TradingDay, parse_time
 from gambler_ai.domain.money import ZERO, amount, text
 from gambler_ai.domain.orders import BrokerOrder, Order, Role, Side
 

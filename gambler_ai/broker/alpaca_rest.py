@@ -24,11 +24,10 @@ from gambler_ai.broker.gateway import (
     FillActivity,
     MarketClock,
     Refused,
-    TradingDay,
 )
 from gambler_ai.clock import Clock
 from gambler_ai.domain.corporate import ShareChange
-from gambler_ai.domain.market import MINUTE, Bar, iso
+from gambler_ai.domain.market import MINUTE, Bar, TradingDay, iso
 from gambler_ai.domain.orders import BrokerOrder, Order
 from gambler_ai.errors import BrokerRefusesUs, BrokerUnreachable, HumanNeeded, OutcomeUnknown, RateLimited, Stop
 

@@ -19,7 +19,7 @@ from decimal import Decimal
 from typing import Protocol
 
 from gambler_ai.domain.corporate import ShareChange
-from gambler_ai.domain.market import Bar, Quote
+from gambler_ai.domain.market import Bar, Quote, TradingDay
 from gambler_ai.domain.orders import BrokerOrder, Order
 
 
@@ -92,15 +92,6 @@ class MarketClock:
     is_open: bool
     next_open: datetime
     next_close: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class TradingDay:
-    """Regular hours of one exchange day, UTC."""
-
-    day: date
-    open: datetime
-    close: datetime
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """What the market says: bars and quotes."""
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from functools import lru_cache
 
@@ -34,6 +34,15 @@ class Quote:
     at: datetime
     bid: Decimal
     ask: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class TradingDay:
+    """Regular hours of one exchange day, UTC."""
+
+    day: date
+    open: datetime
+    close: datetime
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,85 +1,23 @@
-"""The tables, the same on SQLite and PostgreSQL.
-
-Amounts are exact: NUMERIC on PostgreSQL, plain decimal text on SQLite (whose NUMERIC is a float). Times are UTC:
-TIMESTAMPTZ on PostgreSQL, ISO text with microseconds on SQLite, so that both sort and compare rightly.
-"""
-
-from collections.abc import Callable
-from datetime import UTC, datetime
-from decimal import Decimal
-from typing import Any
+"""The tables, the same on SQLite and PostgreSQL; see columns for what amounts and times are there."""
 
 from sqlalchemy import (
     BigInteger,
     Boolean,
     CheckConstraint,
     Column,
-    DateTime,
     ForeignKey,
     ForeignKeyConstraint,
     Index,
     Integer,
     MetaData,
-    Numeric,
     String,
     Table,
     Text,
     UniqueConstraint,
     text,
 )
-from sqlalchemy.engine import Dialect
-from sqlalchemy.types import TypeDecorator, TypeEngine
 
-from gambler_ai.domain import money
-from gambler_ai.domain.market import iso, parse_time
-
-
-def _decimal(value: Any) -> Decimal | None:
-    return None if value is None else Decimal(value)
-
-
-def _utc(value: Any) -> datetime | None:
-    if value is None:
-        return None
-    return value.astimezone(UTC) if isinstance(value, datetime) else parse_time(value)
-
-
-class Amount(TypeDecorator[Decimal]):
-    """Exact Decimal on both databases."""
-
-    impl = Text
-    cache_ok = True
-
-    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
-        return dialect.type_descriptor(Numeric() if dialect.name == "postgresql" else Text())
-
-    def process_bind_param(self, value: Decimal | None, dialect: Dialect) -> Any:
-        if value is None or dialect.name == "postgresql":
-            return value
-        return money.text(value)
-
-    def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], Decimal | None]:
-        return _decimal  # by itself: what TypeDecorator puts around it costs more than the conversion
-
-
-class UtcTime(TypeDecorator[datetime]):
-    """Aware datetime in UTC on both databases; a naive one is refused."""
-
-    impl = Text
-    cache_ok = True
-
-    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
-        return dialect.type_descriptor(DateTime(timezone=True) if dialect.name == "postgresql" else Text())
-
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> Any:
-        if value is None:
-            return None
-        written = iso(value)
-        return value if dialect.name == "postgresql" else written
-
-    def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], datetime | None]:
-        return _utc
-
+from gambler_ai.storage.columns import Amount, UtcTime
 
 metadata = MetaData(
     naming_convention={
@@ -340,20 +278,50 @@ schedules = Table(
     Column("definition", Text, nullable=False),
     Column("paused", Boolean(create_constraint=False), nullable=False),
     Column("created_at", UtcTime, nullable=False),
+    Column("since", UtcTime, nullable=False),
+    Column("removed_at", UtcTime),
 )
 
+# A claim names its session before there is one, so session_id is no foreign key.
 schedule_runs = Table(
     "schedule_runs",
     metadata,
     Column("account_id", String(64), primary_key=True),
     Column("schedule", String(64), primary_key=True),
     Column("trading_day", String(10), primary_key=True),
-    Column("session_id", ForeignKey("trading_sessions.session_id")),
+    Column("session_id", String(64), nullable=False, unique=True),
     Column("status", String(16), nullable=False),
+    Column("window_start", UtcTime, nullable=False),
+    Column("window_end", UtcTime, nullable=False),
+    Column("definition", Text, nullable=False),
+    Column("starts", Integer, nullable=False),
+    Column("wait_until", UtcTime),
     Column("started_at", UtcTime),
     Column("ended_at", UtcTime),
     Column("result", Text),
     ForeignKeyConstraint(["account_id", "schedule"], ["schedules.account_id", "schedules.name"]),
+)
+
+schedulers = Table(
+    "schedulers",
+    metadata,
+    Column("account_id", ForeignKey("accounts.account_id"), primary_key=True),
+    Column("holder", Text),
+    Column("token", BigInteger, nullable=False),
+    Column("expires_at", UtcTime),
+    Column("heartbeat_at", UtcTime),
+    Column("exchange_at", UtcTime),
+)
+
+trading_days = Table(
+    "trading_days",
+    metadata,
+    Column("account_id", ForeignKey("accounts.account_id"), primary_key=True),
+    Column("day", String(10), primary_key=True),
+    Column("open", UtcTime),
+    Column("close", UtcTime),
+    Column("differs", Text),
+    Column("asked_at", UtcTime, nullable=False),
 )
 
 recovery_reports = Table(

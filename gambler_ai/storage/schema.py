@@ -10,7 +10,7 @@ from gambler_ai.storage.database import Database
 if TYPE_CHECKING:
     from alembic.config import Config
 
-CURRENT = "0001"
+CURRENT = "0002"
 _PACKAGE = Path(__file__).resolve().parents[1]
 
 

@@ -24,8 +24,8 @@ NEXT = """
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0002"
-down_revision = "0001"
+revision = "0003"
+down_revision = "0002"
 
 
 def upgrade() -> None:
@@ -90,18 +90,18 @@ def _create_and_die(url: str, at: int) -> None:
 
 
 @pytest.fixture
-def with_0002(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def with_0003(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The program of tomorrow, with one more migration."""
     copy = shutil.copytree(schema.migrations_directory(), tmp_path / "migrations")
-    (copy / "versions" / "0002_nickname.py").write_text(NEXT)
-    monkeypatch.setattr(schema, "CURRENT", "0002")
+    (copy / "versions" / "0003_nickname.py").write_text(NEXT)
+    monkeypatch.setattr(schema, "CURRENT", "0003")
     monkeypatch.setattr(schema, "migrations_directory", lambda: copy)
 
 
-@pytest.mark.usefixtures("with_0002")
+@pytest.mark.usefixtures("with_0003")
 def test_upgrading_keeps_the_data_and_backs_a_sqlite_file_up_first(database_url: str) -> None:
     with pytest.MonkeyPatch.context() as today:
-        today.setattr(schema, "CURRENT", "0001")
+        today.setattr(schema, "CURRENT", "0002")
         database = Database(database_url)
         from alembic import command
 
@@ -109,17 +109,17 @@ def test_upgrading_keeps_the_data_and_backs_a_sqlite_file_up_first(database_url:
             config = schema._config()
             level = "SERIALIZABLE" if database.is_sqlite else "READ COMMITTED"
             config.attributes["connection"] = connection.execution_options(isolation_level=level)
-            command.upgrade(config, "0001")
+            command.upgrade(config, "0002")
         first_ledger(database).drop_connection()
-    with pytest.raises(StoredStateUnsafe, match="older schema 0001; run `gambler init-db`"):
+    with pytest.raises(StoredStateUnsafe, match="older schema 0002; run `gambler init-db`"):
         schema.check(database)
     before, backup = schema.upgrade(database)
-    assert (before, schema.stored_version(database)) == ("0001", "0002")
+    assert (before, schema.stored_version(database)) == ("0002", "0003")
     assert one(database, "SELECT count(*) FROM accounts WHERE nickname IS NULL") == 1
     if database.is_sqlite:
         assert backup is not None
         with sqlite3.connect(backup) as copy:
-            assert copy.execute("SELECT version_num FROM alembic_version").fetchone() == ("0001",)
+            assert copy.execute("SELECT version_num FROM alembic_version").fetchone() == ("0002",)
             assert copy.execute("SELECT count(*) FROM order_journal").fetchone() == (1,)
         copy.close()
     else:
