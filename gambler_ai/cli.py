@@ -8,8 +8,8 @@ from typing import Any
 
 import click
 
-from gambler_ai import cli_account, cli_reading
-from gambler_ai.cli_account import ended, parts_of, policy_options, reconciled, switches_of
+from gambler_ai import cli_account, cli_reading, cli_schedule
+from gambler_ai.cli_account import ended, params_of, parts_of, policy_options, reconciled, switches_of
 from gambler_ai.cli_reading import JSON, answer_with, settings_now
 from gambler_ai.errors import GamblerError, UsageError
 
@@ -62,7 +62,7 @@ def cli() -> None:
     arm_from_environment()
 
 
-for command in (*cli_reading.COMMANDS, *cli_account.COMMANDS):
+for command in (*cli_reading.COMMANDS, *cli_account.COMMANDS, *cli_schedule.COMMANDS):
     cli.add_command(command)
 
 
@@ -114,6 +114,8 @@ def _run_options(command: Callable[..., None]) -> Callable[..., None]:
                 metavar="[SESSION]",
                 help="Go on with a session: the named one, else the latest crashed or unfinished one.",
             ),
+            click.option("--until", metavar="ISO", help="Exchange time at which the session ends."),
+            click.option("--session", metavar="ID", help="Begin a session under this id, or go on with it."),
             click.option("--standby", is_flag=True, help="Wait while another process trades; go on when it ends."),
             click.option("--reconcile-only", is_flag=True, help="Recover the books, print the plan, trade nothing."),
             click.option("--init-db", "create", is_flag=True, help="Create or upgrade the tables first."),
@@ -134,6 +136,8 @@ def run(
     params: tuple[str, ...],
     duration: str | None,
     resume: str | None,
+    until: str | None,
+    session: str | None,
     standby: bool,
     reconcile_only: bool,
     create: bool,
@@ -155,10 +159,12 @@ def run(
     request = Request(
         symbols=parse_symbols(symbols) if symbols is not None else None,
         strategy=strategy,
-        params=_params(params) if params else None,
+        params=params_of(params) if params else None,
         duration_min=_minutes(duration),
         resume=resume,
         standby=standby,
+        session=session,
+        until=_moment(until),
     )
     switches = switches_of(policy)
     if dry_run and not reconcile_only:
@@ -258,16 +264,6 @@ def crash_points(as_json: bool) -> None:
     answer_with(answer, as_json, lambda: click.echo("\n".join(f"{name:<26}  {text}" for name, text in POINTS.items())))
 
 
-def _params(texts: tuple[str, ...]) -> dict[str, str]:
-    result = {}
-    for text in texts:
-        name, equals, value = text.partition("=")
-        if not equals or not name:
-            raise UsageError(f"--param {text!r}: write name=value, like --param fast=5")
-        result[name.strip()] = value.strip()
-    return result
-
-
 def _minutes(text: str | None) -> Any:
     if text is None:
         return None
@@ -277,3 +273,14 @@ def _minutes(text: str | None) -> Any:
         return amount(text)
     except ValueError:
         raise UsageError(f"--duration {text!r}: write minutes, like --duration 120") from None
+
+
+def _moment(text: str | None) -> Any:
+    if text is None:
+        return None
+    from gambler_ai.domain.market import parse_time
+
+    try:
+        return parse_time(text)
+    except ValueError:
+        raise UsageError(f"--until {text!r}: write a time with its zone, like 2026-06-15T19:50:00Z") from None

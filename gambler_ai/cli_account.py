@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gambler_ai.cli_reading import JSON, answer_with, settings_now
+from gambler_ai.errors import UsageError
 
 if TYPE_CHECKING:
     from gambler_ai.config import Settings
@@ -66,13 +67,14 @@ def parts_of(
     from gambler_ai.wiring import build
 
     settings = settings_now(switches.settings)
-    _log(settings)
+    begin_log(settings)
     parts = build(settings, shutdown, announce, show_report, accept_recovered=switches.accept_recovered)
     parts.create_tables = parts.create_tables or create
     return parts
 
 
-def _log(settings: "Settings") -> None:
+def begin_log(settings: "Settings") -> None:
+    """To stderr, and to the file of the settings."""
     from gambler_ai.logs import configure
 
     settings.make_data_dir()
@@ -92,7 +94,7 @@ def ended(shutdown: Any, code: int) -> int:
 @JSON
 def reconcile(dry_run: bool, create: bool, as_json: bool, **policy: Any) -> None:
     """Compare books and broker, repair what evidence explains, and print the plan with its reasons."""
-    reconciled(_installed(), create, dry_run, as_json, switches_of(policy))
+    reconciled(installed(), create, dry_run, as_json, switches_of(policy))
 
 
 def reconciled(shutdown: Any, create: bool, dry_run: bool, as_json: bool, switches: Switches) -> None:
@@ -102,6 +104,17 @@ def reconciled(shutdown: Any, create: bool, dry_run: bool, as_json: bool, switch
     code, report = _maintain(shutdown, create, switches, lambda room, house: room.reconcile(house, dry_run=dry_run))
     answer_with(report, as_json, lambda: click.echo("\n".join(plan_lines(report, dry_run=dry_run))))
     sys.exit(ended(shutdown, code))
+
+
+def params_of(texts: tuple[str, ...]) -> dict[str, str]:
+    """What `--param` was given, by name."""
+    result = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals or not name:
+            raise UsageError(f"--param {text!r}: write name=value, like --param fast=5")
+        result[name.strip()] = value.strip()
+    return result
 
 
 SYMBOL = click.argument("symbol", required=False)
@@ -149,10 +162,10 @@ def _command(kind: str, symbol: str | None, reason: str, as_json: bool) -> None:
     from gambler_ai.face import print_command, progress_line
     from gambler_ai.trading.asking import ask
 
-    shutdown = _installed()
+    shutdown = installed()
     name = parse_symbols(symbol)[0] if symbol else None
     settings = settings_now()
-    _log(settings)
+    begin_log(settings)
     code, answer = ask(
         kind,
         name,
@@ -173,13 +186,12 @@ def _command(kind: str, symbol: str | None, reason: str, as_json: bool) -> None:
 @JSON
 def recover(from_broker: bool, dry_run: bool, as_json: bool) -> None:
     """Rebuild a lost database: sessions, owners, fills, positions with levels and protection. Sends no order."""
-    from gambler_ai.errors import UsageError
     from gambler_ai.face_report import rebuilt_lines
     from gambler_ai.trading import rebuilding
 
     if not from_broker:
         raise UsageError("write `gambler recover --from-broker`; it rebuilds a database that was lost")
-    shutdown = _installed()
+    shutdown = installed()
     code, report = _maintain(
         shutdown, False, Switches({}), lambda _room, house: rebuilding.recover(house, dry_run=dry_run)
     )
@@ -187,7 +199,7 @@ def recover(from_broker: bool, dry_run: bool, as_json: bool) -> None:
     sys.exit(ended(shutdown, code))
 
 
-def _installed() -> Any:
+def installed() -> Any:
     from gambler_ai.trading.shutdown import Shutdown
 
     shutdown = Shutdown()

@@ -46,6 +46,8 @@ _PLAIN = {
     "confirm_rounds": "GAMBLER_CONFIRM_ROUNDS",
     "look_every_s": "GAMBLER_LOOK_EVERY_S",
     "signal_ttl_s": "GAMBLER_SIGNAL_TTL_S",
+    "schedule_poll_s": "GAMBLER_SCHEDULE_POLL_S",
+    "restart_wait_s": "GAMBLER_RESTART_WAIT_S",
     "orphans": "GAMBLER_ORPHANS",
     "mismatch": "GAMBLER_MISMATCH",
     "externals": "GAMBLER_EXTERNALS",
@@ -66,7 +68,9 @@ class Settings:
 
     Seconds: `settle_s` before an order that cannot be found counts as absent; `confirm_span_s` and `confirm_rounds`
     before a difference without evidence is believed; `look_every_s` between looks beside the session; `signal_ttl_s`
-    exchange seconds after its bar in which a signal may still be traded. `policy`: what recovery may do with what
+    exchange seconds after its bar in which a signal may still be traded; `schedule_poll_s` between two looks of the
+    scheduler at the exchange's clock; `restart_wait_s` from the first start of a session's process to the second, each
+    later wait is four times as long. `policy`: what recovery may do with what
     nobody explains.
     """
 
@@ -86,6 +90,8 @@ class Settings:
     confirm_rounds: int
     look_every_s: float
     signal_ttl_s: float
+    schedule_poll_s: float
+    restart_wait_s: float
     policy: Policy
     default_database: bool
 
@@ -115,6 +121,8 @@ DEFAULTS: dict[str, str] = {
     "confirm_rounds": "3",
     "look_every_s": "60",
     "signal_ttl_s": "120",
+    "schedule_poll_s": "5",
+    "restart_wait_s": "2",
     "orphans": "close",
     "mismatch": "halt",
     "externals": "import",
@@ -221,6 +229,8 @@ def _checked(values: Mapping[str, str], problems: list[str]) -> Settings | None:
         confirm_rounds=take("confirm_rounds", _count),
         look_every_s=take("look_every_s", _seconds),
         signal_ttl_s=take("signal_ttl_s", _seconds),
+        schedule_poll_s=take("schedule_poll_s", _seconds),
+        restart_wait_s=take("restart_wait_s", _seconds),
         policy=Policy(
             orphans=take("orphans", lambda text: one_of(text, ORPHANS)),
             mismatch=take("mismatch", lambda text: one_of(text, MISMATCH)),
@@ -252,7 +262,8 @@ _EXPECTED = {
     "unprotected": f"one of {', '.join(UNPROTECTED)}",
 } | dict.fromkeys(("strict", "fail_fast", "halt_on_insufficient", "no_protect"), "yes or no")
 _EXPECTED |= dict.fromkeys(
-    ("settle_s", "confirm_span_s", "look_every_s", "signal_ttl_s"), "a number of seconds from 0 to 86400"
+    ("settle_s", "confirm_span_s", "look_every_s", "signal_ttl_s", "schedule_poll_s", "restart_wait_s"),
+    "a number of seconds from 0 to 86400",
 )
 
 

@@ -53,6 +53,12 @@ POINTS: Final[dict[str, str]] = {
     "checkpoint.after_commit": "the checkpoint is committed, the session is still active",
     "session.before_stop": "before the session row says stopped",
     "session.after_stop": "the session is stopped, the lease still held",
+    "schedule.before_claim": "a slot is due, nothing is written",
+    "schedule.after_claim": "the slot is claimed and its session named, no process was started",
+    "schedule.before_start": "one more start is written down, there is no process yet",
+    "schedule.after_start": "the session's process is started, nothing is known of it",
+    "schedule.before_close": "what became of a run is known, nothing is written",
+    "schedule.after_close": "the run is closed",
 }
 
 _watch: Callable[[str], None] | None = None

@@ -15,10 +15,13 @@ from gambler_ai.trading.shutdown import Shutdown
 if TYPE_CHECKING:
     from gambler_ai.broker.endpoint import Endpoints
     from gambler_ai.broker.gateway import Gateway
+    from gambler_ai.operations.scheduler import Scheduler
     from gambler_ai.storage.database import Database
     from gambler_ai.storage.lease import Holder
 
 PAPER_URL = "https://paper-api.alpaca.markets"
+REHEARSAL_PACE = 10
+"""A local exchange may go at many times the speed of the wall: the scheduler looks so much more often."""
 LOCAL_KEY = ("PKLOCALGAMBLER000001", "local-exchange-only-no-secret")
 """The key pair of keyless runs; it opens an account on a local exchange and nothing anywhere else."""
 
@@ -111,3 +114,37 @@ def broker_address(settings: Settings, announce: Callable[[str], None]) -> "tupl
     state = "started" if endpoint.started else "found"
     announce(f"no keys are set: {state} the local exchange at {endpoint.base_url} (`gambler exchange stop` ends it)")
     return check_endpoint(endpoint.base_url), *LOCAL_KEY
+
+
+def build_scheduler(
+    settings: Settings, shutdown: Shutdown, announce: Callable[[str], None] = lambda _text: None
+) -> "tuple[Scheduler, float]":
+    """The scheduler of the label's account, which is bound to the database if it is not yet, and the seconds between
+    its looks. Waits 30 s for database and broker."""
+    from gambler_ai.broker.endpoint import check_endpoint
+    from gambler_ai.operations.scheduler import Scheduler, SchedulerParts
+    from gambler_ai.operations.session_process import SessionProcess
+    from gambler_ai.storage.writes import bind_account
+    from gambler_ai.trading.opening import meet_broker, open_database
+
+    parts = build(settings, shutdown, announce)
+    open_database(parts.database, parts.clock, shutdown, create=parts.create_tables)
+    at_broker = meet_broker(parts.gateway, parts.clock, shutdown)
+    account = bind_account(
+        parts.database, parts.label, at_broker.account_id, at_broker.number, parts.endpoint, parts.clock
+    )
+    scheduler_parts = SchedulerParts(
+        database=parts.database,
+        gateway=parts.gateway,
+        clock=parts.clock,
+        stop=shutdown,
+        label=parts.label,
+        data_dir=parts.data_dir,
+        holder=parts.holder,
+        chance=parts.chance,
+        spawn=lambda run: SessionProcess(run, parts.data_dir),
+        restart_wait_s=settings.restart_wait_s,
+    )
+    rehearsing = check_endpoint(parts.endpoint).is_local
+    every_s = settings.schedule_poll_s / (REHEARSAL_PACE if rehearsing else 1)
+    return Scheduler(scheduler_parts, account.account_id), max(every_s, 0.05)

@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 from gambler_ai.domain.market import parse_time
 from gambler_ai.operations import invariants
 from gambler_ai.operations.invariants import Intent
-from gambler_ai.storage.models import Amount, metadata
+from gambler_ai.storage.columns import Amount
+from gambler_ai.storage.models import metadata
 
 ZERO = Decimal(0)
 _ORDER = (

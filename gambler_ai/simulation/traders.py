@@ -12,7 +12,7 @@ from gambler_ai.simulation.report import Report
 from gambler_ai.simulation.world import World
 
 REQUESTS = tuple(f"{method} {when}" for method in ("GET", "POST", "DELETE") for when in ("before", "after"))
-PLACES = (*POINTS, *REQUESTS)
+PLACES = (*(point for point in POINTS if not point.startswith("schedule.")), *REQUESTS)
 """Where a process may die or freeze: every named point of the program, and both sides of every request."""
 ACCIDENTS = (
     *("crash", "freeze", "taken over from a frozen one", "commit fails"),

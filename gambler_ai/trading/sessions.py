@@ -1,5 +1,6 @@
 """Which session a run trades: a new one, or one to go on with; every contradiction is named before anything is sent."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -7,6 +8,7 @@ from decimal import Decimal
 from random import Random
 
 from gambler_ai.broker.gateway import Gateway
+from gambler_ai.domain.market import iso
 from gambler_ai.domain.orders import owner_slug
 from gambler_ai.domain.sessions import Session, SessionStatus
 from gambler_ai.errors import UsageError
@@ -16,12 +18,15 @@ from gambler_ai.strategies.base import Strategy
 
 LONGEST_MIN = Decimal(60 * 24 * 31)
 DEFAULT_STRATEGY = "sma_cross"
+_ID = re.compile(r"[A-Za-z0-9_-]{1,48}")
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
     """What `gambler run` was asked for; None = not said. `resume` is a session id, or "" for the obvious one.
-    `standby` = wait for the account, go on with what its trader left, and begin a session only if there is nothing."""
+    `standby` = wait for the account, go on with what its trader left, and begin a session only if there is nothing.
+    `session` = begin a session under this id, or go on with it: which of both is settled under the account's lease, so
+    that any number of processes told the same open one session. `until` is its end in exchange time."""
 
     symbols: tuple[str, ...] | None = None
     strategy: str | None = None
@@ -29,12 +34,20 @@ class Request:
     duration_min: Decimal | None = None
     resume: str | None = None
     standby: bool = False
+    session: str | None = None
+    until: datetime | None = None
 
     def check(self) -> None:
         """Raise UsageError for what is wrong whatever the database says."""
         duration = self.duration_min
         if duration is not None and not 0 < duration <= LONGEST_MIN:
             raise UsageError(f"--duration {duration}: write minutes, more than 0 and at most {LONGEST_MIN} (31 days)")
+        if self.session is not None and (self.resume is not None or not _ID.fullmatch(self.session)):
+            raise UsageError(
+                f"--session {self.session!r}: write up to 48 letters, digits, - or _, and leave --resume out"
+            )
+        if self.until is not None and duration is not None:
+            raise UsageError("--until and --duration both say when the session ends; keep one")
         if self.resume is None:
             loading.load(self.strategy or DEFAULT_STRATEGY, self.params or {})
 
@@ -59,11 +72,13 @@ def choose(
     """Raises UsageError for an unknown symbol, nothing to resume, or flags that contradict the stored session."""
     if request.resume is None and request.standby and _left_over(records, now):
         request = replace(request, resume="", duration_min=None)
+    if request.session is not None and records.session(request.session) is not None:
+        request = replace(request, resume=request.session)
     if request.resume is None:
         return _new(request, records, gateway, now, default_symbols, chance)
     session = _to_resume(request.resume, records, now)
     _refuse_contradictions(request, session)
-    ends_at = session.ends_at
+    ends_at = request.until or session.ends_at
     if request.duration_min is not None:
         ends_at = now + timedelta(minutes=float(request.duration_min))
     strategy = loading.load(session.strategy, dict(session.params))
@@ -81,13 +96,17 @@ def _new(
     name = request.strategy or DEFAULT_STRATEGY
     strategy = loading.load(name, request.params or {})
     symbols = request.symbols or default_symbols
-    _check_symbols(symbols, gateway)
-    if request.duration_min is None:
+    check_symbols(symbols, gateway)
+    if request.until is not None:
+        ends_at = request.until
+        if ends_at <= now:
+            raise UsageError(f"--until {iso(ends_at)} is past: it is {iso(now)} at the exchange; no session was begun")
+    elif request.duration_min is None:
         ends_at = gateway.clock().next_close
     else:
         ends_at = now + timedelta(minutes=float(request.duration_min))
     session = Session(
-        session_id=_new_id(now, records, chance),
+        session_id=request.session or new_id(now, records, chance),
         account_id=records.account_id,
         owner=owner_slug(strategy.name or name.rpartition(":")[2]),
         strategy=name,
@@ -100,7 +119,7 @@ def _new(
     return Choice(session, strategy, is_new=True)
 
 
-def _new_id(now: datetime, records: Records, chance: Random) -> str:
+def new_id(now: datetime, records: Records, chance: Random) -> str:
     """Order ids hang on it, so it must differ from every session this account ever had, also in a lost database."""
     while True:
         session_id = f"s{now:%Y%m%d-%H%M%S}-{''.join(chance.choices('abcdefghjkmnpqrstvwxyz23456789', k=6))}"
@@ -108,7 +127,8 @@ def _new_id(now: datetime, records: Records, chance: Random) -> str:
             return session_id
 
 
-def _check_symbols(symbols: tuple[str, ...], gateway: Gateway) -> None:
+def check_symbols(symbols: tuple[str, ...], gateway: Gateway) -> None:
+    """Raises UsageError for symbols the broker does not know, or does not trade now."""
     unknown = [s for s in symbols if gateway.tradable(s) is None]
     if unknown:
         raise UsageError(f"the broker does not know {', '.join(unknown)}; correct --symbols")

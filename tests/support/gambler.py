@@ -1,5 +1,6 @@
 """`gambler ...` as a process of its own, with an environment in which nothing of this machine's user is left."""
 
+import contextlib
 import json
 import os
 import re
@@ -137,3 +138,16 @@ class Gambler:
         for running in self._running:
             if running.process.poll() is None:
                 running.kill()
+        for pid in self.strays():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+    def strays(self) -> list[int]:
+        """Processes that belong to this data directory, whoever started them: sessions outlive their scheduler."""
+        mine = f"GAMBLER_DATA_DIR={self.directory / 'data'}".encode()
+        found = []
+        for place in Path("/proc").glob("[0-9]*/environ"):
+            with contextlib.suppress(OSError):
+                if mine in place.read_bytes().split(b"\0"):
+                    found.append(int(place.parent.name))
+        return found
