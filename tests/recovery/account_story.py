@@ -34,7 +34,7 @@ def _two_and_a_halt(told: Told) -> None:
     world = told.world
     world.exchange.clock(speed="manual")
     session = world.gambler.start(*SESSION, "SPY", "--duration", "6")
-    session.says('"stream": "bars", "event": "stream.listening"')
+    session.says('"stream.listening"', times=2)
     told.asks("running", "run")
     told.asks("running", "status")
     told.asks("halted", "halt", "--reason", "the news")

@@ -12,6 +12,7 @@ from tests.support.gambler import Result
 
 _BLOCK = re.compile(r"^```text (\w+) (\S+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 _VOLATILE = {
+    r"\b\d+\s+(?=\d{4}-\d\d-\d\dT)": "",
     r"(g1-\w+-\w+)-[a-z2-7]{20}": r"\1-#",
     r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}": "#",
     r"\d{17}::": "#::",
