@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -126,15 +126,18 @@ class Records:
     def steps_of(self, position: Position) -> list[Step]:
         """What made this position what it is, in the order of time: from its fills, and splits from the journal."""
         steps: list[Step] = []
+        entered: list[Fill] = []
         fills, journal = models.fills, models.order_journal
         since = _of(fills, self.account_id).where(fills.c.at >= position.entry_time)
         for row in self._all(since.where(fills.c.allocations.like(f'%"{position.position_id}"%'))):
             fill = rows.fill_from(row)
             for part in fill.allocations:
                 if part.position_id == position.position_id and part.opens:
-                    steps.append(Entered(self._first_of(fill.client_order_id), part.qty, fill.price, fill.at))
+                    entered.append(replace(fill, allocations=(part,)))
                 elif part.position_id == position.position_id:
                     steps.append(Left(part.qty, fill.at))
+        first = self._firsts({fill.client_order_id for fill in entered})
+        steps += [Entered(first[f.client_order_id], f.allocations[0].qty, f.price, f.at) for f in entered]
         changes = _of(journal, self.account_id).where(
             literal_column(f"kind = '{POSITION_ADJUSTED}'"), journal.c.symbol == position.symbol
         )
@@ -144,12 +147,21 @@ class Records:
                 steps.append(Split(amount(ratio), row["at"]))
         return sorted(steps, key=lambda step: step.at)
 
-    def _first_of(self, client_order_id: str) -> str:
-        """The order at the beginning of a chain of replaced ones."""
-        order = self.order(client_order_id)
-        while order is not None and order.parent_id is not None:
-            client_order_id, order = order.parent_id, self.order(order.parent_id)
-        return client_order_id
+    def _firsts(self, client_order_ids: Collection[str]) -> dict[str, str]:
+        """The order at the beginning of each one's chain of replaced ones; one read for each link of the longest."""
+        parents: dict[str, str | None] = {}
+        asked = set(client_order_ids)
+        while asked:
+            found = self._among(_ORDERS, asked)
+            parents |= dict.fromkeys(asked) | {row["client_order_id"]: row["parent_id"] for row in found}
+            asked = {name for name in parents.values() if name is not None and name not in parents}
+        firsts = {}
+        for name in client_order_ids:
+            first = name
+            while (parent := parents[first]) is not None:
+                first = parent
+            firsts[name] = first
+        return firsts
 
     def load_book(self) -> Book:
         """Orders that need attention with their fills, and open positions; independent of the history's length."""

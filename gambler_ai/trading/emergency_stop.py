@@ -34,11 +34,12 @@ class EmergencyStopFile:
         except (OSError, ValueError, KeyError, TypeError):
             return f"{self.path} exists but cannot be read; remove it only after you know why it is there"
 
-    def write(self, account_id: str, reason: str, at: datetime, additional_data: Mapping[str, Any]) -> None:
-        """Stop new risk on the whole account, also with the database down. Synced before it counts; never replaced:
-        the first reason is the one to look into. A disk that refuses is only told: the halts table stops too."""
+    def write(self, account_id: str, reason: str, at: datetime, additional_data: Mapping[str, Any]) -> bool:
+        """Stop new risk on the whole account, also with the database down; whether this call did. Synced before it
+        counts; never replaced: the first reason is the one to look into. A disk that refuses is only told: the halts
+        table stops too."""
         if self.reason() is not None:
-            return
+            return False
         content = {
             "timestamp": iso(at),
             "account": account_id,
@@ -53,11 +54,23 @@ class EmergencyStopFile:
                 handle.flush()
                 os.fsync(handle.fileno())
             temporary.replace(self.path)
+            _sync(self.path.parent)
         except OSError as error:
             log.error("emergency_stop.not_written", path=str(self.path), error=str(error))
+            return False
+        return True
 
     def remove(self) -> bool:
         """Whether there was one."""
         existed = self.path.exists()
         self.path.unlink(missing_ok=True)
         return existed
+
+
+def _sync(folder: Path) -> None:
+    """A new name is on the disk only when its directory is."""
+    fd = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)

@@ -1,6 +1,7 @@
 """Opening an account's books: who are we at the broker, may we write, is what is stored whole."""
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -153,7 +154,7 @@ def _load(
     records = Records(database, account.account_id)
     with steps.step("verify the journal"):
         known_head = HeadFile(data_dir, label, database.shown)
-        older = _verify_tail(database, account, known_head)
+        older = _verify_tail(database, account, known_head, _keeping(database, account, token, clock))
     with steps.step("load the books"):
         before = _before(records, account)
         if gateway is None:
@@ -224,7 +225,20 @@ class HeadFile:
             log.warning("head_file.not_written", path=str(self.path), error=str(error))
 
 
-def _verify_tail(database: Database, account: StoredAccount, file: HeadFile) -> str | None:
+def _keeping(database: Database, account: StoredAccount, token: int, clock: Clock) -> Callable[[int], None]:
+    """Renews the lease now and then, while a long journal is verified."""
+    renewed = clock.monotonic()
+
+    def keep(_rows: int) -> None:
+        nonlocal renewed
+        if clock.monotonic() - renewed >= lease.RENEW_EVERY.total_seconds():
+            lease.renew(database, account.account_id, token, clock)
+            renewed = clock.monotonic()
+
+    return keep
+
+
+def _verify_tail(database: Database, account: StoredAccount, file: HeadFile, keep: Callable[[int], None]) -> str | None:
     """Verify what came after the known head; returns why the database seems to be an older copy of itself, or None.
     Raises StoredStateUnsafe for a broken chain."""
     older = None
@@ -241,7 +255,7 @@ def _verify_tail(database: Database, account: StoredAccount, file: HeadFile) -> 
             "of itself, and orders it does not know may be at the broker"
         )
         since = None
-    verdict = verify(database, account, since=since, rebuild=False)
+    verdict = verify(database, account, keep, since=since, rebuild=False)
     if verdict.first_bad_seq is not None:
         raise StoredStateUnsafe(
             f"the journal of account {account.label} is broken at row {verdict.first_bad_seq}: rows were changed or "

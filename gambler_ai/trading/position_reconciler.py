@@ -39,6 +39,7 @@ LONGEST_LAG = timedelta(days=1)
 TOGETHER = 200
 """Actions in one transaction: few enough that a stop signal or another writer need not wait long."""
 CONFIRMING, HALTED, ASKED, IGNORED = "confirming", "halted", "asked", "ignored"
+ANSWERS = {"R7": ("R7", "R8")}
 _OF_DIFFERENCES = ("R6", "R7", "R8", "R9", "R10", "R16")
 
 
@@ -190,9 +191,11 @@ class PositionReconciler:
         return action
 
     def _lift_what_it_answers(self, action: Action) -> None:
-        """The difference for which the symbol was halted is gone, because a switch said what to do with it."""
+        """The difference for which the symbol was halted is gone, because a switch said what to do with it, or a
+        corporate action explains it. Another difference, of another row, answers nothing: a person must say so."""
+        answered = _OF_DIFFERENCES if action.row == "R16" else ANSWERS.get(action.row, (action.row,))
         for halt in self.state.records.active_halts():
-            if halt.symbol == action.symbol and halt.evidence.get("row") in _OF_DIFFERENCES:
+            if halt.symbol == action.symbol and halt.evidence.get("row") in answered:
                 self.state.lift_halt(halt, action.reason)
 
     def _confirmed(self, found: Plan, look: Look) -> list[Action]:

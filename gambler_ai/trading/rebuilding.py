@@ -4,7 +4,7 @@ Killed before that transaction, the database is still empty and the next try beg
 finds the books there and only proves them. Books that have lived are never written over.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -15,7 +15,7 @@ from gambler_ai.domain.differences import Confirmations
 from gambler_ai.domain.facts import note, to_json
 from gambler_ai.domain.history import History
 from gambler_ai.domain.market import iso
-from gambler_ai.domain.orders import owner_slug, parse_our_id
+from gambler_ai.domain.orders import TERMINAL, BrokerOrder, owner_slug, parse_our_id, status_from_broker
 from gambler_ai.domain.rebuilding import Rebuilt, rebuild, span_of
 from gambler_ai.domain.reconciliation import Difference
 from gambler_ai.domain.sightings import GROUPS
@@ -37,6 +37,7 @@ log = get_logger("rebuilding")
 BEGINNING = datetime(1990, 1, 1, tzinfo=UTC)
 """Before any account: Alpaca was founded in 2015."""
 LONGEST_S = 60.0
+RATE_LIMITED_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,10 +112,12 @@ def _believed(house: House, account_id: str) -> Memory:
     span: one answer may be stale, empty or cut off."""
     rules, clock = house.parts.rules, house.parts.clock
     confirmations = Confirmations(rules.confirm_rounds, rules.confirm_span_s)
-    limit = clock.monotonic() + 2 * rules.confirm_span_s + LONGEST_S
+    limit: float | None = None
+    groups = Groups(house)
     with house.steps.step("read the broker's history"):
         while True:
-            memory = _read_patiently(house, account_id)
+            memory = _read_patiently(house, account_id, groups)
+            limit = limit or clock.monotonic() + 2 * rules.confirm_span_s + LONGEST_S  # a first reading may take long
             doubts, moving = memory.rebuilt.unexplained, memory.history.look.moving
             if not moving and len(confirmations.record(doubts, clock.monotonic())) == len(doubts):
                 return memory
@@ -127,14 +130,47 @@ def _believed(house: House, account_id: str) -> Memory:
             turn.pause(clock, house, max(0.2, rules.confirm_span_s / max(1, rules.confirm_rounds - 1)))
 
 
+@dataclass
+class Groups:
+    """Which legs hang on which order: told only by the order itself, so a long history asks for many. What has ended
+    is asked for once, however often the history is read; a broker that wants us to wait is waited for."""
+
+    house: House
+    _known: dict[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def legs_of(self, order: BrokerOrder) -> tuple[str, ...]:
+        """Broker ids. Raises BrokerUnreachable when the list shows an order that its own endpoint does not know."""
+        name = order.broker_order_id
+        if name in self._known:
+            return self._known[name]
+        head = self._shown(name)
+        if head is None:
+            raise BrokerUnreachable(f"the list of orders shows {name}, its own endpoint does not")
+        legs = tuple(leg.broker_order_id for leg in head.legs)
+        if status_from_broker(head.status) in TERMINAL:
+            self._known[name] = legs
+        return legs
+
+    def _shown(self, name: str) -> BrokerOrder | None:
+        parts = self.house.parts
+        for _ in range(READ_TRIES):
+            try:
+                return parts.gateway.order_by_id(name)
+            except RateLimited as error:
+                log.warning("history.waiting", why=str(error), groups_read=len(self._known))
+                seconds = RATE_LIMITED_S if error.retry_after_s is None else error.retry_after_s
+                turn.pause(parts.clock, self.house, seconds)
+        return parts.gateway.order_by_id(name)
+
+
 def _named(doubts: tuple[Difference | str, ...], moving: frozenset[str]) -> str:
     return ", ".join(sorted({d if isinstance(d, str) else d.symbol for d in doubts} | moving))
 
 
-def _read_patiently(house: House, account_id: str) -> Memory:
+def _read_patiently(house: House, account_id: str, groups: "Groups") -> Memory:
     for attempt in range(READ_TRIES):
         try:
-            return _read(house.parts.gateway, account_id, house.parts.clock.now())
+            return _read(house.parts.gateway, account_id, house.parts.clock.now(), groups)
         except (BrokerUnreachable, RateLimited) as error:
             if attempt == READ_TRIES - 1:
                 raise
@@ -143,14 +179,13 @@ def _read_patiently(house: House, account_id: str) -> Memory:
     raise AssertionError("unreachable")
 
 
-def _read(gateway: Gateway, account_id: str, now: datetime) -> Memory:
+def _read(gateway: Gateway, account_id: str, now: datetime, groups: "Groups") -> Memory:
     """Everything, paged to its end; raises and concludes nothing when any read fails or two contradict."""
     sight = take_look(gateway, account_id, Book(), since=BEGINNING, not_before=BEGINNING, now=now)
     legs: dict[str, str] = {}
     for order in sight.look.orders:
         if order.order_class in GROUPS and parse_our_id(order.client_order_id):
-            head = gateway.order_by_id(order.broker_order_id)  # only there are its legs told
-            legs |= {leg.broker_order_id: order.broker_order_id for leg in (head.legs if head else ())}
+            legs |= dict.fromkeys(groups.legs_of(order), order.broker_order_id)
     history = History(sight.look, legs, tuple(gateway.share_changes_since(BEGINNING)))
     rebuilt = rebuild(account_id, history, {owner_slug(name): name for name in BUILT_IN})
     for doubt in rebuilt.unexplained:

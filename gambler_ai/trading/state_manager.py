@@ -18,7 +18,7 @@ from gambler_ai.domain.facts import Fact, note, to_json
 from gambler_ai.domain.fills import Fill
 from gambler_ai.domain.reconciliation import ACCOUNT, Action
 from gambler_ai.domain.sessions import Session, SessionStatus, may_step
-from gambler_ai.errors import HumanNeeded
+from gambler_ai.errors import Fenced, HumanNeeded
 from gambler_ai.storage.commands import Command
 from gambler_ai.storage.journal import Head, Ledger
 from gambler_ai.storage.records import Halt, Records
@@ -130,8 +130,15 @@ class StateManager:
         action's facts are written in the same transaction."""
         symbol = None if action.symbol == ACCOUNT else action.symbol
         evidence = {"row": action.row, **action.evidence}
-        if symbol is None:
-            self.stop_file.write(self.account_id, action.reason, self._clock.now(), evidence)
+        wrote = symbol is None and self.stop_file.write(self.account_id, action.reason, self._clock.now(), evidence)
+        try:
+            self._raise_halt(action, symbol, evidence)
+        except Fenced:
+            if wrote:
+                self.stop_file.remove()  # whoever took the account over decides what stops it
+            raise
+
+    def _raise_halt(self, action: Action, symbol: str | None, evidence: Mapping[str, Any]) -> None:
         if self.is_halted(action):
             if action.facts:
                 self.record(action.facts)

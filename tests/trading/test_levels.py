@@ -5,12 +5,14 @@ from collections.abc import Iterator
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from gambler_ai.domain import facts
 from gambler_ai.domain.adjustments import Adjustment
 from gambler_ai.domain.grid import Level, levels
+from gambler_ai.storage.records import Records
 from tests.trading.rig import BUY, KEYS, RESTING, SELL, Rig
 
 D = Decimal
@@ -91,3 +93,25 @@ def test_a_split_changes_every_level(rig: Rig) -> None:
     rig.state.record([facts.position_adjusted(change, {})])
     assert shown(rig) == [(0, D(20)), (1, D(40))]
     assert [one.price * 2 for one in of_alpha(rig)] == [one.price for one in before]
+
+
+def test_levels_cost_the_same_few_reads_however_many_fills_there_were(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rig.held()
+    for number in range(5):
+        rig.placed(replace(BUY, qty=Decimal(1)), f"bar:{number}:0")
+        rig.pass_time(60)
+        rig.in_doubt.settle()
+        rig.recovery.run()
+    (position,) = rig.state.book.open_positions()
+    reads = []
+    real = Records._all
+
+    def counted(self: Records, query: Any, **values: Any) -> list[Any]:
+        reads.append(query)
+        return real(self, query, **values)
+
+    monkeypatch.setattr(Records, "_all", counted)
+    assert len(rig.state.records.steps_of(position)) == 6
+    assert len(reads) == 3

@@ -40,6 +40,17 @@ def test_adopting_a_mismatch_books_an_adjustment_and_lifts_the_halt_it_answers(r
     rig.prove_the_chain()
 
 
+def test_a_halt_for_a_mismatch_outlives_the_shares_until_a_person_lifts_it(rig: Rig) -> None:
+    rig.held()
+    rig.the_broker_shows(AAA="7")
+    rig.rounds(4)
+    assert [halt.symbol for halt in rig.state.records.active_halts()] == ["AAA"]
+    rig.the_broker_shows()
+    rig.rounds(5)
+    assert rig.shares == {}
+    assert [halt.symbol for halt in rig.state.records.active_halts()] == ["AAA"]
+
+
 def test_one_mismatch_stops_the_account_when_the_policy_is_strict(rig: Rig) -> None:
     reopened(rig, strict=True)
     rig.held()

@@ -11,11 +11,12 @@ from typing import Any
 import pytest
 
 from gambler_ai import crashpoints
+from gambler_ai.broker.alpaca_rest import Reply
 from gambler_ai.crashpoints import CrashPlan, SimulatedCrash
 from gambler_ai.domain.grid import levels
 from gambler_ai.domain.orders import Wish
 from gambler_ai.domain.positions import EXTERNAL, Origin
-from gambler_ai.errors import AlreadyStored, StoredStateUnsafe
+from gambler_ai.errors import AlreadyStored, BrokerUnreachable, StoredStateUnsafe
 from gambler_ai.face_report import told_again
 from gambler_ai.operations.proof import compare
 from gambler_ai.paper_exchange import actions
@@ -27,7 +28,7 @@ from gambler_ai.trading.rebuilding import recover
 from gambler_ai.trading.session_run import SessionRun
 from gambler_ai.trading.sessions import Request
 from tests.trading.driving import minutes
-from tests.trading.rig import BRACKETED, BUY, KEYS, NO_POSITION, PROTECTED, RESTING, SELL, Rig
+from tests.trading.rig import BRACKETED, BUY, KEYS, NO_ORDER, NO_POSITION, PROTECTED, RESTING, SELL, Rig
 
 D = Decimal
 
@@ -244,6 +245,51 @@ def test_a_list_of_positions_that_contradicts_the_symbols_own_endpoint_is_not_be
         lost.recover()
     assert lost.rows("SELECT seq FROM accounts") == [(0,)]
     assert NO_POSITION.status == 404
+
+
+def test_a_group_that_its_own_endpoint_does_not_show_is_not_rebuilt_without_its_legs(rig: Rig) -> None:
+    rig.bought(BRACKETED)
+    rig.protection.run()
+    (head,) = [order for order in rig.at_exchange() if order["client_order_id"].startswith("g1-t-")]
+    path = f"/v2/orders/{head['id']}"
+    rig.weather.answers[path] = NO_ORDER
+    rig.close()
+    rig.database_url = f"sqlite:///{rig.folder / 'second.db'}"
+    with pytest.raises(BrokerUnreachable, match=f"shows {head['id']}, its own endpoint does not"):
+        recover(rig.opened_anew(), dry_run=False)
+    del rig.weather.answers[path]
+    recover(rig.opened_anew(), dry_run=False)
+    rig.open()
+    assert all(order.is_ours for order in rig.state.book.orders.values())
+
+
+def test_a_group_that_has_ended_is_asked_for_once_and_a_limited_rate_is_waited_out(rig: Rig) -> None:
+    for number in range(3):
+        rig.placed(BRACKETED, f"bar:{number}:0")
+        rig.pass_time(60)
+        rig.in_doubt.settle()
+        rig.recovery.run()
+        rig.placed(SELL, f"bar:{number}:1")
+        rig.protection.run()
+        rig.pass_time(60)
+        rig.recovery.run()
+    heads = [order["id"] for order in rig.at_exchange() if order["client_order_id"].startswith("g1-t-")]
+    rig.close()
+    rig.database_url = f"sqlite:///{rig.folder / 'second.db'}"
+    rig.the_broker_shows(BBB="2")  # unexplained: the history is read in several rounds
+    limited = Reply(429, '{"code": 42910000, "message": "rate limit exceeded"}', {"Retry-After": "30"})
+    asked: list[str] = []
+    real = rig.weather.before
+
+    def before(method: str, path: str) -> Reply | None:
+        asked.append(path)
+        return limited if path.endswith(heads[1]) and asked.count(path) < 4 else real(method, path)
+
+    rig.weather.before = before  # type: ignore[method-assign]
+    code, _ = recover(rig.opened_anew(), dry_run=False)
+    assert code == 0
+    assert asked.count("/v2/positions") > 2
+    assert [asked.count(f"/v2/orders/{head}") for head in heads] == [1, 4, 1]
 
 
 def test_a_replaced_entry_and_a_split_are_told_again(lost: Lost) -> None:
