@@ -66,6 +66,13 @@ def test_repeated_sightings_change_nothing(case: tuple[list[BrokerOrder], list[B
     assert believed(ORDER, [*noise, *life, *noise]) == believed(ORDER, life)
 
 
+@pytest.mark.parametrize(("word", "status"), [("new", S.WORKING), ("filled", S.FILLED), ("canceled", S.CANCELED)])
+def test_what_an_older_copy_of_the_database_has_only_planned_may_be_at_the_broker(word: str, status: Any) -> None:
+    planned = an_order(status=S.PLANNED, attempts=0)
+    after = observe(planned, seen(planned, word, 100 if word == "filled" else 0, updated_at=at(1)), at(2))
+    assert (after.status, after.broker_order_id) == (status, f"b-{planned.client_order_id}")
+
+
 sightings = st.builds(
     lambda status, filled, second: seen(ORDER, status, filled, updated_at=at(second)),
     st.sampled_from(
