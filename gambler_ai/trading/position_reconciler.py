@@ -298,9 +298,9 @@ def _only_books(action: Action) -> bool:
 
 def _works_on(action: Action) -> bool:
     """Whether an order only goes on under Alpaca's next word for it: the `pending_new` of an answer becomes `new`."""
-    changed = (fact.payload["changes"] for fact in action.facts if fact.kind == ORDER_CHANGED)
     words = {"broker_status", "broker_updated_at", "updated_at"}
-    return action.row == "R13" and all(c.get("broker_status") == "new" and c.keys() <= words for c in changed)
+    changed = [fact.payload["changes"] if fact.kind == ORDER_CHANGED else {} for fact in action.facts]
+    return bool(changed) and all(c.get("broker_status") == "new" and c.keys() <= words for c in changed)
 
 
 def _is_known(difference: Difference, halts: Iterable[Halt]) -> bool:
