@@ -21,7 +21,7 @@ from gambler_ai.domain.facts import Fact
 from gambler_ai.domain.money import text
 from gambler_ai.domain.orders import Order, OrderStatus
 from gambler_ai.domain.policy import Policy
-from gambler_ai.domain.positions import Position
+from gambler_ai.domain.positions import Position, net
 from gambler_ai.domain.protection import Act, Decision, Exit, Step, Terms, decide
 from gambler_ai.domain.reconciliation import Action
 from gambler_ai.domain.sightings import Collision, facts_of_sighting
@@ -108,8 +108,9 @@ class Protection:
         self.due = 0.0
 
     def learn(self, done: Round) -> None:
-        """What a look found that the books cannot explain."""
-        self._beyond = {d.symbol: d.theirs - d.ours for d in done.plan.differences}
+        """What a look found that the books cannot explain, not even after what it has just booked."""
+        held = self.state.book.open_positions()
+        self._beyond = {d.symbol: d.theirs - net(held, d.symbol) for d in done.plan.differences}
         self._unconfirmed = frozenset(question.action.symbol for question in done.pending)
         self.mark()
 
@@ -286,9 +287,9 @@ class Protection:
         now = self.clock.monotonic()
         self._since = {name: self._since.get(name, now) for name in decision.exposed}
         for name in [name for name in self._alarmed if name not in decision.exposed]:
-            symbol = self._alarmed.pop(name)
             log.info("position.protected_again", position=name)
-            self.state.record([facts.note("protection.restored", {}, position_id=name, symbol=symbol)])
+            self.state.record([facts.note("protection.restored", {}, position_id=name, symbol=self._alarmed[name])])
+            del self._alarmed[name]  # what the database did not take is told again
         for name, since in self._since.items():
             if now - since >= self.rules.alarm_s and name not in self._alarmed:
                 self._alarm(name, decision.exposed[name], now - since)
@@ -299,11 +300,11 @@ class Protection:
     def _alarm(self, position_id: str, missing: Decimal, seconds: float) -> None:
         position = self.state.book.position(position_id)
         assert position is not None
-        self._alarmed[position_id] = position.symbol
         why = self._why.get(position.symbol, "")
         payload = {"shares": text(missing), "seconds": str(round(seconds)), "why": why}
         log.error("position.unprotected", position=position_id, **payload)
         self.state.record([facts.note("protection.alarm", payload, position_id=position_id, symbol=position.symbol)])
+        self._alarmed[position_id] = position.symbol
 
     def _emergency(self, position_id: str) -> None:
         """What the policy says is tried at once, however often the broker has refused until now."""

@@ -191,7 +191,8 @@ class SessionRun:
                 loop.step(message)
 
     def end(self, loop: Loop) -> int:
-        """Drain, look once more, checkpoint, stop. When the broker does not answer the session stays active: dirty."""
+        """Drain, look once more, checkpoint, stop. When the broker does not answer, or an order is still in doubt, the
+        session stays active: dirty."""
         parts, books = self.parts, self.house.books
         if parts.shutdown.aborted:
             return EXIT_DIRTY
@@ -200,6 +201,9 @@ class SessionRun:
                 loop.step(parts.inbox.take(0.0))
             account = self._last_look(loop)
             books.state.checkpoint(loop.session.session_id, account)
+            if doubtful := [order.client_order_id for order in loop.in_doubt.orders()]:
+                log.warning("session.stops_dirty", why=f"in doubt: {', '.join(doubtful)}")
+                return EXIT_DIRTY
         except (BrokerUnreachable, RateLimited, BrokerRefusesUs, DatabaseUnavailable) as error:
             log.warning("session.stops_dirty", why=str(error))
             if parts.shutdown.is_set():
@@ -218,15 +222,29 @@ class SessionRun:
         return EXIT_NEEDS_A_HUMAN if halted else EXIT_DONE
 
     def _last_look(self, loop: Loop) -> BrokerAccount:
-        """Shares that only this look finds get their exit too; an exit of the strategy that still waits is given up."""
+        """Shares that only this look finds get their exit too, also those whose exit is in doubt until then; an exit of
+        the strategy that still waits is given up."""
         loop.protection.stale_before = datetime.max.replace(tzinfo=UTC)
         loop.protection.leaving = True
+        since = self.parts.clock.monotonic()
         for _ in range(MAX_ROUNDS):
             last = loop.reconciler.round()
             loop.protection.learn(last)
-            if not loop.protection.see_through(PROTECTION_PATIENCE_S, lambda: self.house.sends_nothing):
+            acted = loop.protection.see_through(PROTECTION_PATIENCE_S, lambda: self.house.sends_nothing)
+            if not self._settle(loop, since) and not acted:
                 break
         return last.sight.account
+
+    def _settle(self, loop: Loop, since: float) -> bool:
+        """Find, or send again, what is in doubt; whether that brought news. Asked to stop, we wait a moment for it; at
+        the end of the session's time as long as it takes to believe that an order is absent."""
+        before, clock = loop.in_doubt.orders(), self.parts.clock
+        while loop.in_doubt.settle() and not self.house.sends_nothing:
+            patience_s = PROTECTION_PATIENCE_S if self.house.is_set() else 2 * loop.in_doubt.settle_s
+            if clock.monotonic() - since >= patience_s:
+                break
+            clock.sleep(0.2)
+        return len(loop.in_doubt.orders()) < len(before)
 
     def _keep_head(self, head: Head) -> None:
         """Outside the database, so that the next start verifies only what came after, and a cut tail shows."""

@@ -1,18 +1,21 @@
 """How a session ends: no order after its time, and nothing called clean that is not."""
 
+from datetime import timedelta
 from decimal import Decimal
 
 import pytest
 
+from gambler_ai.domain.orders import OrderStatus, Role
 from gambler_ai.domain.sessions import SessionStatus
 from gambler_ai.errors import DatabaseUnavailable
 from gambler_ai.storage.journal import Ledger
+from gambler_ai.trading.loop import Loop
 from gambler_ai.trading.maintenance import reconcile
 from gambler_ai.trading.session_run import SessionRun
 from gambler_ai.trading.sessions import Request
 from gambler_ai.trading.shutdown import EXIT_DIRTY
 from tests.trading.driving import FAST, Eager, begun, eager, market_moves, minutes, take_all
-from tests.trading.rig import Rig
+from tests.trading.rig import PROTECTED, Rig
 
 
 @pytest.mark.parametrize("late_s", [60, 90, 600])
@@ -113,3 +116,30 @@ def test_shares_of_a_half_filled_entry_are_not_left_without_a_stop_by_the_end(ri
     (entry,) = [o for o in rig.at_exchange() if o["side"] == "buy"]
     (stop,) = rig.live_stops()
     assert (entry["status"], stop[1]) == ("canceled", entry["filled_qty"])
+
+
+def test_a_session_that_stops_with_its_stop_in_doubt_sends_it_before_it_ends(rig: Rig, run: SessionRun) -> None:
+    loop = bought_with_a_lost_stop(rig, run, losses=1)
+    run.parts.shutdown.ask()
+    assert run.end(loop) == 0
+    assert rig.live_exits() == [("stop", "10", "95", "new")]
+
+
+def test_a_session_whose_stop_never_arrives_stops_dirty(rig: Rig, run: SessionRun) -> None:
+    loop = bought_with_a_lost_stop(rig, run, losses=50)
+    run.parts.shutdown.ask()
+    assert run.end(loop) == EXIT_DIRTY
+    assert rig.live_exits() == []
+    left = run.house.books.state.records.session(loop.session.session_id)
+    assert left is not None
+    assert left.status is SessionStatus.ACTIVE
+
+
+def bought_with_a_lost_stop(rig: Rig, run: SessionRun, losses: int) -> Loop:
+    loop = begun(run)
+    loop.desk.place(loop.session, PROTECTED, "bar:one:0", rig.clock.now() + timedelta(minutes=2))
+    market_moves(rig, run)
+    rig.weather.posts = ["lost before"] * losses
+    take_all(run, loop)
+    assert [o.status for o in loop.state.book.orders.values() if o.role is Role.STOP] == [OrderStatus.IN_DOUBT]
+    return loop

@@ -1,14 +1,20 @@
 """Protection: whatever a position wants as exits, the exchange has them, and never for more shares than there are."""
 
+import contextlib
+from collections.abc import Sequence
 from dataclasses import replace
 from decimal import Decimal
 
 import pytest
 
+from gambler_ai.domain.facts import Fact
 from gambler_ai.domain.orders import OrderStatus, Role
+from gambler_ai.domain.policy import Policy
+from gambler_ai.errors import DatabaseUnavailable
 from gambler_ai.paper_exchange import actions
+from gambler_ai.trading.maintenance import reconcile
 from gambler_ai.trading.recovery import APART_S
-from tests.trading.rig import BRACKETED, KEYS, PROTECTED, SELL, Rig
+from tests.trading.rig import BRACKETED, BUY, KEYS, PROTECTED, SELL, Rig
 
 
 def test_bought_shares_get_their_stop(rig: Rig) -> None:
@@ -289,3 +295,52 @@ def test_a_confirmed_mismatch_is_protected_with_the_brokers_quantity(rig: Rig) -
     rig.protection.learn(rig.recovery.reconciler.round())
     rig.protection.run()
     assert rig.live_exits() == [("stop", "6", "95", "new")]
+
+
+def test_shares_just_imported_get_a_stop_of_their_own_number(rig: Rig) -> None:
+    rig.protection.rules = replace(rig.protection.rules, external_pct=Decimal(10))
+    rig.placed(BUY)
+    rig.pass_time(60)
+    rig.recovery.run()
+    rig.the_broker_shows(AAA="10", BBB="8")
+    rig.recovery.wait_for_confirmations = True
+    rig.recovery.confirm(rig.recovery.reconciler.round())
+    assert rig.shares["BBB", "EXTERNAL"] == 8
+    wanted = "SELECT quantity FROM order_journal WHERE symbol = 'BBB' AND kind = 'order.intended'"
+    with rig.parts.database.connect() as connection:
+        assert {Decimal(qty) for (qty,) in connection.exec_driver_sql(wanted)} == {8}
+
+
+def test_an_adopted_quantity_is_protected_by_its_own_number(rig: Rig) -> None:
+    rig.bought()
+    rig.protection.run()
+    rig.policy = Policy(mismatch="adopt")
+    rig.the_broker_shows(AAA="7")
+    rig.close()
+    reconcile(rig.opened_anew(), dry_run=False)
+    rig.open()
+    assert rig.shares == {("AAA", "alpha"): Decimal(7)}
+    assert rig.live_exits() == [("stop", "7", "95", "new")]
+
+
+@pytest.mark.parametrize("kind", ["protection.alarm", "protection.restored"])
+def test_what_the_journal_did_not_take_of_an_alarm_is_written_later(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    rig.bought()
+    rig.weather.posts = [(403, {"code": 40310000, "message": "no"})] * 8
+    real, away = rig.state.record, [True]
+
+    def record(facts: Sequence[Fact], *, with_strategy: bool = False) -> None:
+        if away and facts[0].kind == kind:
+            away.pop()
+            raise DatabaseUnavailable("the database restarts")
+        real(facts, with_strategy=with_strategy)
+
+    monkeypatch.setattr(rig.state, "record", record)
+    for _ in range(30):
+        with contextlib.suppress(DatabaseUnavailable):
+            rig.protection.run()
+        rig.clock.sleep(1)
+    assert away == []
+    assert [k for k in rig.kinds() if k.startswith("protection.")] == ["protection.alarm", "protection.restored"]
