@@ -25,7 +25,7 @@ from gambler_ai.storage.journal import Head
 from gambler_ai.trading.blocks import Blocks
 from gambler_ai.trading.commands import Commands
 from gambler_ai.trading.in_doubt import InDoubt
-from gambler_ai.trading.market_data import missed_bars
+from gambler_ai.trading.market_data import is_quiet, missed_bars
 from gambler_ai.trading.messages import OVERFLOW, Inbox, Message, StopAsked, Tick
 from gambler_ai.trading.order_desk import Blocked, OrderDesk, StopFlag
 from gambler_ai.trading.position_reconciler import PositionReconciler, Round
@@ -364,6 +364,7 @@ class Loop:
         stream down we trade on by looking often: the stream is quicker, never truer."""
         done = self.reconciler.round()
         self._learn(done)
+        self._bars_gap = self._bars_gap or is_quiet(self.host, self.hours, self.clock.now())
         self.blocks.refresh()
         for what in sorted(self.blocks.degraded):
             del self.blocks.degraded[what]
@@ -385,6 +386,9 @@ class Loop:
         return max(0.2, rules.span_s / max(1, rules.rounds - 1))
 
     def _fill_the_gap(self) -> None:
-        for bar in missed_bars(self.gateway, self.host, self.session.symbols, self.clock.now()):
+        missed = missed_bars(self.gateway, self.host, self.session.symbols, self.clock.now())
+        if missed:
+            log.warning("bars.missed", bars=len(missed), why="the stream did not tell of them; they were read")
+        for bar in missed:
             self.decide(bar)
         self._bars_gap = False

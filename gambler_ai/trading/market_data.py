@@ -4,11 +4,12 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from gambler_ai.broker.gateway import Gateway
-from gambler_ai.domain.market import Bar, MarketHours
+from gambler_ai.domain.market import MINUTE, Bar, MarketHours
 from gambler_ai.trading.strategy_host import StrategyHost
 
 MINUTES_PER_DAY = 390
 SPARE_DAYS = 4  # a weekend and a holiday
+LATE = timedelta(seconds=30)
 
 
 def hours(gateway: Gateway, start: datetime, end: datetime) -> MarketHours:
@@ -29,6 +30,13 @@ def warm_up(gateway: Gateway, host: StrategyHost, symbols: Sequence[str], now: d
     for bar in chosen:
         host.show(bar)
     return len(chosen)
+
+
+def is_quiet(host: StrategyHost, hours: MarketHours, now: datetime) -> bool:
+    """Whether a bar that some symbol would have had is not here, long after its end. It proves nothing, for one may
+    have no trade; but an open stream may be mute, so the bars have to be read."""
+    last = min(host.seen.values(), default=None)
+    return last is not None and now - last > 2 * MINUTE + LATE and hours.are_open(now - MINUTE - LATE)
 
 
 def missed_bars(gateway: Gateway, host: StrategyHost, symbols: Sequence[str], now: datetime) -> list[Bar]:

@@ -12,7 +12,7 @@ from gambler_ai.domain.market import Bar
 from gambler_ai.paper_exchange.lab_trading import corporate_action
 from gambler_ai.trading.messages import Tick
 from gambler_ai.trading.session_run import SessionRun
-from tests.trading.driving import begun, eager, market_moves, minutes, take_all
+from tests.trading.driving import awake, begun, eager, market_moves, minutes, take_all
 from tests.trading.rig import RESTING, Rig
 
 
@@ -31,6 +31,38 @@ def test_bars_of_a_gap_are_shown_in_order_also_when_the_first_request_for_them_f
     loop.step(Tick())
     first = strategy.bars[0]
     assert strategy.bars == [first + timedelta(minutes=n) for n in range(6)]
+
+
+def test_a_bar_stream_that_is_open_and_mute_is_noticed_by_the_next_look(rig: Rig, run: SessionRun) -> None:
+    loop, strategy = eager(run)
+    minutes(rig, run, loop, 2)
+    first = strategy.bars[0]
+    for _ in range(3):
+        market_moves(rig, run, 120)
+        while not run.parts.inbox.is_empty:
+            run.parts.inbox.take(0.0)  # the socket is open, and says nothing
+        loop._look_due = 0
+        for _ in range(3):
+            awake(loop)
+            loop.step(Tick())
+    assert len(strategy.bars) >= 7
+    assert strategy.bars == [first + timedelta(minutes=n) for n in range(len(strategy.bars))]
+
+
+def test_a_quiet_market_after_its_close_is_not_asked_for_bars(rig: Rig, run: SessionRun) -> None:
+    loop, _ = eager(run, minutes=3 * 24 * 60)
+    minutes(rig, run, loop, 2)
+    market_moves(rig, run, 7 * 3600)
+    take_all(run, loop)
+    asked: list[str] = []
+    real = rig.weather.before
+    rig.weather.before = lambda method, path: (asked.append(path), real(method, path))[1]  # type: ignore[method-assign]
+    for _ in range(3):
+        loop._look_due = 0
+        awake(loop)
+        loop.step(Tick())
+    assert "/v2/positions" in asked
+    assert "/v2/stocks/bars" not in asked
 
 
 def test_an_event_whose_order_is_newer_than_its_execution_is_inferred_and_refined_later(
