@@ -54,7 +54,8 @@ TERMINAL = frozenset({S.FILLED, S.CANCELED, S.EXPIRED, S.REPLACED}) | NEVER_ACCE
 UNRESOLVED = frozenset({S.SENDING, S.IN_DOUBT})
 LIVE = frozenset({S.PLANNED, S.WORKING}) | UNRESOLVED
 
-# Every allowed step. What an older copy of the database has only planned may be at the broker: it was sent since. From NEVER_ACCEPTED to a broker state is the late order: allowed, journalled, acted upon.
+# Every allowed step. What an older copy of the database has only planned may be at the broker: it was sent since. From
+# NEVER_ACCEPTED to a broker state is the late order: allowed, journalled, acted upon.
 ORDER_STEPS: dict[OrderStatus, frozenset[OrderStatus]] = {
     S.PLANNED: frozenset({S.SENDING, S.WITHDRAWN}) | _AT_BROKER,
     S.SENDING: _AT_BROKER | NEVER_ACCEPTED | {S.SENDING, S.IN_DOUBT},
