@@ -204,7 +204,8 @@ def next_step(
     """What an open run needs. `held` = a living process has the account, `wanted` = the schedule is neither paused nor
     removed, `last` = how the process we started ended: exit code and its last words."""
     if session is not None and session.status is SessionStatus.STOPPED and session.ends_at <= now:
-        return Step.CLOSE, RunStatus.DONE, f"ended {_minute(session.end_time or session.ends_at)}"
+        halted = f"; {HOPELESS[3]}" if last and last[0] == 3 else ""
+        return Step.CLOSE, RunStatus.DONE, f"ended {_minute(session.end_time or session.ends_at)}{halted}"
     if held:
         return Step.WATCH, RunStatus.OPEN, ""
     if session is not None and session.status is SessionStatus.STOPPED and not wanted:

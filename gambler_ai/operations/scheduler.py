@@ -223,8 +223,10 @@ class Scheduler:
         tell(f"schedule.{status}", **_named(run), why=why)
 
     def _halt(self, reason: str) -> None:
-        """No new risk until a person has looked; the next holder of the account writes it into the books."""
+        """No new risk until a person has looked; the next holder of the account writes it into the books. It is no
+        word of a scheduler that slept through its replacement."""
         parts = self.parts
+        self.lease.renew()
         file = EmergencyStopFile.of(parts.data_dir, parts.label)
         file.write(parts.label, reason, parts.clock.wall(), {"row": "schedule"})
         CommandRows(parts.database).ask(self.account_id, HALT, None, reason, parts.clock.wall())

@@ -10,9 +10,9 @@ import logging
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 from apscheduler.executors.pool import ThreadPoolExecutor
+from apscheduler.jobstores.base import JobLookupError
 from apscheduler.jobstores.memory import MemoryJobStore
 from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.base import BaseTrigger
@@ -49,6 +49,7 @@ class Timetable:
         self._broken: GamblerError | Exception | None = None
         self._over = threading.Event()
         self._silent = ""
+        self._coming: dict[str, timedelta] = {}
 
     def once(self) -> int:
         """One look, for cron and timers. Raises AccountHeld while another scheduler lives."""
@@ -106,7 +107,8 @@ class Timetable:
 
         def look() -> None:
             self._look()
-            self._rebuild(jobs, look)
+            if not self._over.is_set():
+                self._rebuild(jobs, look)
 
         jobs.add_job(look, IntervalTrigger(seconds=self._every_s, timezone=UTC), id=RHYTHM)
         jobs.modify_job(RHYTHM, next_run_time=self._scheduler.parts.clock.wall())
@@ -116,6 +118,7 @@ class Timetable:
         """What passes is told once and tried again; what does not ends the process."""
         try:
             self._scheduler.look()
+            self._coming = self._scheduler.until_next()
             self._silent = ""
         except Retry as error:
             if str(error) != self._silent:
@@ -127,11 +130,10 @@ class Timetable:
 
     def _rebuild(self, jobs: BackgroundScheduler, look: Callable[[], None]) -> None:
         """One job for each schedule's next window, from our tables."""
-        if self._over.is_set() or self._silent:
-            return
-        coming: dict[str, Any] = {f"window:{name}": wait for name, wait in self._scheduler.until_next().items()}
+        coming = {f"window:{name}": wait for name, wait in self._coming.items()}
         for job in jobs.get_jobs():
             if job.id != RHYTHM and job.id not in coming:
-                job.remove()
+                with contextlib.suppress(JobLookupError):  # it has just been done
+                    job.remove()
         for name, wait in coming.items():
             jobs.add_job(look, MarketTrigger(wait), id=name, replace_existing=True)

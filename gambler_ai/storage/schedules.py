@@ -123,6 +123,8 @@ class Schedules:
             with self._database.connect() as connection:
                 written = connection.execute(insert(table).from_select(list(row), source)).rowcount
         except AlreadyStored:
+            if run.slot.day not in self.days_used(run.slot.schedule):
+                raise
             return False
         if written != 1:
             raise Fenced(_FENCED)
