@@ -135,8 +135,10 @@ def _restored(
         return None
     draft = Draft(book, account_id)
     found: list[Fact] = []
+    others = {seen.broker_order_id: seen for seen in history}
     for seen in chain:
-        sighted = facts_of_sighting(book, account_id, seen, (), look.now, why="in the broker's history", infer=True)
+        why = "in the broker's history"
+        sighted = facts_of_sighting(book, account_id, seen, (), look.now, why=why, infer=True, others=others)
         for fact in sighted:
             draft.apply(fact, -1 - len(found))
             found.append(fact)

@@ -384,9 +384,10 @@ class _Symbol:
 
 
 def _hangs_on_an_exit(order: Order) -> bool:
-    """Whether it is the leg of an OCO: Alpaca sends no event when such a leg ends while it is held."""
+    """Whether it is the leg of an OCO: Alpaca sends no event when such a leg ends while it is held. The head of one is
+    a target and its leg a stop; what came in the place of a stop that was moved stands alone."""
     head = parse_our_id(order.parent_id or "")
-    return head is not None and head[0] in PROTECTIVE and order.client_order_id != order.parent_id
+    return head is not None and head[0] is Role.TAKE_PROFIT and order.role is Role.STOP
 
 
 def side_of_exit(position: Position) -> Side:

@@ -17,7 +17,17 @@ from gambler_ai.domain import facts
 from gambler_ai.domain.book import Book, Draft
 from gambler_ai.domain.facts import Fact
 from gambler_ai.domain.money import ZERO, nine_places, text
-from gambler_ai.domain.orders import LIVE, TERMINAL, BrokerOrder, Order, parse_our_id, status_from_broker
+from gambler_ai.domain.orders import (
+    LIVE,
+    TERMINAL,
+    BrokerOrder,
+    ImpossibleStep,
+    Order,
+    OrderStatus,
+    parse_our_id,
+    status_from_broker,
+    step,
+)
 from gambler_ai.domain.policy import Policy
 from gambler_ai.domain.positions import Position, net
 from gambler_ai.domain.sightings import Collision, Execution, facts_of_sighting
@@ -124,12 +134,19 @@ def plan(account_id: str, book: Book, look: Look, policy: Policy | None = None) 
     """Compare the book with one look."""
     draft = Draft(book, account_id)
     actions: list[Action] = []
+    others = {seen.broker_order_id: seen for seen in look.orders}
     for seen in look.orders:
-        action = _about_order(account_id, book, seen, look)
+        executions = look.executions.get(seen.broker_order_id, ())
+        action = about_order(
+            account_id, book, seen, executions, look.now, why="seen in a look", infer=True, others=others
+        )
         if action is not None:
             before = net(draft.open_positions(seen.symbol), seen.symbol)
-            for number, fact in enumerate(action.facts):
-                draft.apply(fact, -1001 - 1000 * len(actions) - number)
+            try:
+                for number, fact in enumerate(action.facts):
+                    draft.apply(fact, -1001 - 1000 * len(actions) - number)
+            except ImpossibleStep as error:
+                action = contradiction(seen, error)
             after = net(draft.open_positions(seen.symbol), seen.symbol)
             actions.append(_with_position(action, look, before, after))
     if policy is not None and policy.foreign == "cancel":
@@ -200,15 +217,28 @@ def _is_strange(action: Action, book: Book) -> bool:
     return order is None or not order.is_ours or action.row == "R11"
 
 
-def _about_order(account_id: str, book: Book, seen: BrokerOrder, look: Look) -> Action | None:
+def about_order(
+    account_id: str,
+    book: Book,
+    seen: BrokerOrder,
+    executions: Sequence[Execution],
+    at: datetime,
+    *,
+    why: str,
+    infer: bool = False,
+    others: Mapping[str, BrokerOrder] | None = None,
+) -> Action | None:
+    """What one sighting of an order leads to, whoever saw it: a look, an event, or who asked for it by its id. None
+    when it is old news. `executions`, `infer` and `others` as in `facts_of_sighting`."""
     known = book.order(seen.client_order_id) or book.order_by_broker_id(seen.broker_order_id)
     if known is None and not seen.filled_qty and status_from_broker(seen.status) in TERMINAL:
         return None  # somebody's order that came and went without a share
-    executions = look.executions.get(seen.broker_order_id, ())
     try:
-        found = facts_of_sighting(book, account_id, seen, executions, look.now, why="seen in a look", infer=True)
-    except Collision as collision:
-        return Action("collision", ACCOUNT, "halt account", str(collision), collision.evidence, halts=True)
+        found = facts_of_sighting(book, account_id, seen, executions, at, why=why, infer=infer, others=others)
+    except Collision as error:
+        return collision(error, at)
+    except ImpossibleStep as error:
+        return contradiction(seen, error)
     if not found:
         return None
     row, action, reason = _order_row(known, seen, found)
@@ -220,9 +250,28 @@ def _about_order(account_id: str, book: Book, seen: BrokerOrder, look: Look) -> 
         "our_status": known.status.value if known else None,
         "our_filled_qty": text(known.filled_qty) if known else None,
         "executions": len(executions),
-        "pages": "complete",
+        **({"how": why} if others is None else {"pages": "complete"}),
     }
     return Action(row, seen.symbol, action, reason, evidence, tuple(found), halts=row == "R11")
+
+
+def collision(error: Collision, at: datetime) -> Action:
+    """Stop the account, and keep the order in doubt: a person must find out whose order that is."""
+    doubt = still_in_doubt(error.order, str(error), at)
+    return Action("collision", ACCOUNT, "halt account", str(error), error.evidence, doubt, halts=True)
+
+
+def contradiction(seen: BrokerOrder, error: ImpossibleStep, doubt: tuple[Fact, ...] = ()) -> Action:
+    """The broker says of one order what cannot be: its symbol is halted, everything else goes on."""
+    evidence = {"client_order_id": seen.client_order_id, "broker_order_id": seen.broker_order_id}
+    return Action("contradiction", seen.symbol, "halt symbol", str(error), evidence, doubt, halts=True)
+
+
+def still_in_doubt(order: Order, reason: str, at: datetime) -> tuple[Fact, ...]:
+    """The order in doubt for this reason; nothing when it is already, or is final."""
+    if order.is_terminal or order.error == reason:
+        return ()
+    return (facts.order_changed(order, step(order, OrderStatus.IN_DOUBT, at, error=reason), reason),)
 
 
 def _with_position(action: Action, look: Look, before: Decimal, after: Decimal) -> Action:

@@ -1,6 +1,6 @@
 """From what the broker shows to facts: one order, what was seen of it, and what that adds to the book."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -58,9 +58,13 @@ def facts_of_sighting(
     *,
     why: str,
     infer: bool = False,
+    others: Mapping[str, BrokerOrder] | None = None,
 ) -> list[Fact]:
     """What this sighting of one order adds; empty when it is old news. Raises Collision, and concludes nothing, when
-    the broker has another order under an id of ours.
+    the broker has another order under an id of ours; ImpossibleStep when it says of one of ours what cannot be.
+
+    `others` are the orders of the same look, by broker id: an order may have been replaced more than once since the
+    last one. Without them, one that replaced an order nobody knows waits for a look.
 
     An event's cumulative quantity may be newer than the event itself. When its execution does not join what is booked,
     its place on the axis is unknown: the shares are inferred, and the activities refine them later.
@@ -73,8 +77,9 @@ def facts_of_sighting(
     if known is None:
         if may_be_leg(book, seen):
             return []  # its order will tell whose leg it is
-        before = book.order_by_broker_id(seen.replaces) if seen.replaces else None
-        order = adopted(seen, account_id, at, before if before is not None and before.is_ours else None)
+        if others is None and replaces_unknown(book, seen):
+            return []
+        order = adopted(seen, account_id, at, _replaced(book, seen, others or {}))
         result.append(facts.order_adopted(order))
     else:
         differing = same_parameters(known, seen) if known.is_ours else []
@@ -115,6 +120,23 @@ def facts_of_legs(book: Book, order: Order, seen: BrokerOrder, at: datetime) -> 
         if after is not known:
             result.append(facts.order_changed(known, after, f"a leg of {order.client_order_id}"))
     return result
+
+
+def replaces_unknown(book: Book, seen: BrokerOrder) -> bool:
+    """Whether it came in the place of an order these books do not know: it may be ours all the same."""
+    return seen.replaces is not None and book.order_by_broker_id(seen.replaces) is None
+
+
+def _replaced(book: Book, seen: BrokerOrder, others: Mapping[str, BrokerOrder]) -> Order | None:
+    """The order of ours in whose place this one works, however often it was replaced since anybody looked."""
+    before, met = seen.replaces, set[str]()
+    while before and before not in met:
+        known = book.order_by_broker_id(before)
+        if known is not None:
+            return known if known.is_ours else None
+        met.add(before)
+        before = others[before].replaces if before in others else None
+    return None
 
 
 def may_be_leg(book: Book, seen: BrokerOrder) -> bool:

@@ -11,14 +11,12 @@ from datetime import datetime, timedelta
 
 from gambler_ai.broker.gateway import Gateway, OrderEvent, StreamState
 from gambler_ai.clock import Clock
-from gambler_ai.crashpoints import crashpoint
 from gambler_ai.domain import facts as kinds
 from gambler_ai.domain.fills import Fill
 from gambler_ai.domain.market import Bar, MarketHours, iso
-from gambler_ai.domain.orders import ImpossibleStep, Role, Wish
-from gambler_ai.domain.reconciliation import Action, unreadable
+from gambler_ai.domain.orders import Role, Wish
+from gambler_ai.domain.reconciliation import unreadable
 from gambler_ai.domain.sessions import Session
-from gambler_ai.domain.sightings import STREAM, Collision, Execution, facts_of_sighting
 from gambler_ai.errors import AnotherAccount, BrokerRefusesUs, BrokerUnreachable, DatabaseUnavailable, RateLimited
 from gambler_ai.logs import get_logger
 from gambler_ai.storage.journal import Head
@@ -28,6 +26,7 @@ from gambler_ai.trading.in_doubt import InDoubt
 from gambler_ai.trading.market_data import is_quiet, missed_bars
 from gambler_ai.trading.messages import OVERFLOW, Inbox, Message, StopAsked, Tick
 from gambler_ai.trading.order_desk import Blocked, OrderDesk, StopFlag
+from gambler_ai.trading.order_events import OrderEvents
 from gambler_ai.trading.position_reconciler import PositionReconciler, Round
 from gambler_ai.trading.protection import Protection
 from gambler_ai.trading.state_manager import StateManager
@@ -71,6 +70,7 @@ class Loop:
     in_doubt: InDoubt
     reconciler: PositionReconciler
     protection: Protection
+    events: OrderEvents
     commands: Commands
     host: StrategyHost
     hours: MarketHours
@@ -242,45 +242,13 @@ class Loop:
 
     def _order_event(self, event: OrderEvent) -> None:
         self.clock.observe(event.at)
-        if not event.order.symbol:
-            return  # the parent of a multi-leg option order; its legs are orders of their own
-        executions = []
-        if event.qty is not None and event.price is not None:
-            executions = [
-                Execution(event.order.filled_qty, event.qty, event.price, event.at, STREAM, event.execution_id)
-            ]
-        try:
-            found = facts_of_sighting(
-                self.state.book,
-                self.state.account_id,
-                event.order,
-                executions,
-                self.clock.now(),
-                why=f"event {event.event}",
-            )
-        except Collision as collision:
-            self.desk.collided(collision)
-            return
-        except ImpossibleStep as error:
-            self._contradiction(event, error)
-            return
-        if not found:
-            return
-        filled = any(fact.kind == kinds.FILL_BOOKED for fact in found)
-        crashpoint("fill.before_commit" if filled else "event.before_commit")
-        self.state.record(found, with_strategy=filled)
-        self.protection.mark()
-        crashpoint("fill.after_commit" if filled else "event.after_commit")
-        self.tell_fills()
-        if any(isinstance(fact.subject, Fill) and fact.subject.inferred for fact in found):
-            self._look_soon("an execution is missing below one we know")
-
-    def _contradiction(self, event: OrderEvent, error: ImpossibleStep) -> None:
-        """The broker says of one order what cannot be: its symbol is halted, everything else goes on."""
-        evidence = {"broker_order_id": event.order.broker_order_id, "event": event.event}
-        self.state.raise_halt(Action("contradiction", event.order.symbol, "halt symbol", str(error), evidence))
-        self.blocks.refresh()
-        self._look_soon("an order event makes no sense")
+        heard = self.events.take(event)
+        if heard.action is not None:
+            self.protection.mark()
+            self.tell_fills()
+            if heard.action.halts:
+                self.blocks.refresh()
+        self._look_soon(heard.look)
 
     def tell_fills(self) -> None:
         """Every fill the books took, whatever brought it, is told once: the saved state says up to which. In order:

@@ -19,6 +19,7 @@ from gambler_ai.domain.exits import exit_order
 from gambler_ai.domain.facts import Fact
 from gambler_ai.domain.orders import (
     BrokerOrder,
+    ImpossibleStep,
     Order,
     OrderStatus,
     Role,
@@ -30,7 +31,7 @@ from gambler_ai.domain.orders import (
 )
 from gambler_ai.domain.positions import Position
 from gambler_ai.domain.protection import Exit
-from gambler_ai.domain.reconciliation import ACCOUNT, Action
+from gambler_ai.domain.reconciliation import ACCOUNT, Action, collision, contradiction, still_in_doubt
 from gambler_ai.domain.risk import Exposure, Limits, lacks_buying_power, may_repeat, must_wait, why_not
 from gambler_ai.domain.sessions import Session
 from gambler_ai.domain.sightings import Collision, facts_of_legs
@@ -280,21 +281,24 @@ class OrderDesk:
 
     def found(self, order: Order, seen: BrokerOrder, why: str) -> Order:
         """The broker has an order under this id. With other parameters it is a collision: halt, and never touch it."""
+        now = self._clock.now()
         differing = same_parameters(order, seen)
         if differing:
-            return self.collided(Collision(order, differing))
-        now = self._clock.now()
-        after = replace(observe(order, seen, now), error=None)
-        return self._outcome(order, after, why, facts_of_legs(self._state.book, after, seen, now))
+            return self._halted(order, collision(Collision(order, differing), now))
+        try:
+            after = replace(observe(order, seen, now), error=None)
+            legs = facts_of_legs(self._state.book, after, seen, now)
+        except ImpossibleStep as error:
+            return self._halted(order, contradiction(seen, error, still_in_doubt(order, str(error), now)))
+        return self._outcome(order, after, why, legs)
 
-    def collided(self, collision: Collision) -> Order:
-        """Stop the account and keep the order in doubt; a person must find out whose order that is."""
-        order, reason = collision.order, str(collision)
-        self._state.raise_halt(Action("collision", ACCOUNT, "halt account", reason, collision.evidence))
-        log.error("order.collision", **collision.evidence)
-        if order.is_terminal or order.error == reason:
-            return order
-        return self._outcome(order, step(order, OrderStatus.IN_DOUBT, self._clock.now(), error=reason))
+    def _halted(self, order: Order, action: Action) -> Order:
+        """The halt, and the order in doubt until a person has looked, in one transaction."""
+        crashpoint("order.before_outcome")
+        self._state.apply(action)
+        crashpoint("order.after_outcome")
+        log.error(f"order.{action.row.lower()}", **action.evidence)
+        return self._state.book.order(order.client_order_id) or order
 
     def _outcome(self, order: Order, after: Order, why: str = "outcome", legs: Sequence[Fact] = ()) -> Order:
         crashpoint("order.before_outcome")

@@ -179,10 +179,7 @@ class PositionReconciler:
         if self.dry_run:
             return action
         crashpoint("recovery.before_apply")
-        if action.halts:
-            self.state.raise_halt(action)
-        elif action.facts:
-            self.state.record(action.facts)
+        self.state.apply(action)
         for name in action.cancels:
             self.cancel(self.state.book.orders[name], action.reason)
         if action.row in _OF_DIFFERENCES and action.facts:

@@ -23,8 +23,7 @@ from gambler_ai.domain.orders import Order, OrderStatus
 from gambler_ai.domain.policy import Policy
 from gambler_ai.domain.positions import Position, net
 from gambler_ai.domain.protection import Act, Decision, Exit, Step, Terms, decide
-from gambler_ai.domain.reconciliation import Action
-from gambler_ai.domain.sightings import Collision, facts_of_sighting
+from gambler_ai.domain.reconciliation import Action, about_order
 from gambler_ai.errors import BrokerRefusesUs, BrokerUnreachable, RateLimited
 from gambler_ai.logs import get_logger
 from gambler_ai.trading.order_desk import OrderDesk
@@ -250,17 +249,16 @@ class Protection:
         if seen is None:
             return False
         book, now = self.state.book, self.clock.now()
-        try:
-            found = facts_of_sighting(book, self.state.account_id, seen, (), now, why="seen for protection", infer=True)
-        except Collision as collision:
-            self.desk.collided(collision)
+        found = about_order(self.state.account_id, book, seen, (), now, why="seen for protection", infer=True)
+        if found is None:
             return False
-        if not found:
+        self.state.apply(found)
+        if found.halts:
+            log.error(f"order.{found.row.lower()}", symbol=found.symbol, why=found.reason)
             return False
-        self.state.record(found)
         evidence = {"client_order_id": order.client_order_id, "broker_status": seen.status}
         reason = f"the order is {seen.status} at the broker, {text(seen.filled_qty)} shares executed"
-        done.append(Action("R4", order.symbol, "book fills", reason, evidence, tuple(found)))
+        done.append(Action("R4", order.symbol, "book fills", reason, evidence, found.facts))
         after = self.state.book.order(order.client_order_id)
         return after is not None and after.is_terminal
 

@@ -21,6 +21,7 @@ from gambler_ai.trading.house import House, Parts
 from gambler_ai.trading.loop import Loop, LoopRules
 from gambler_ai.trading.messages import Message
 from gambler_ai.trading.opening import HeadFile
+from gambler_ai.trading.order_events import OrderEvents
 from gambler_ai.trading.recovery import MAX_ROUNDS, PROTECTION_PATIENCE_S, Recovery
 from gambler_ai.trading.sessions import Choice, Request, choose
 from gambler_ai.trading.shutdown import EXIT_DIRTY, EXIT_DONE, EXIT_NEEDS_A_HUMAN
@@ -141,6 +142,7 @@ class SessionRun:
             in_doubt=recovery.in_doubt,
             reconciler=recovery.reconciler,
             protection=recovery.protection,
+            events=OrderEvents(state, parts.clock),
             commands=self.house.commands(recovery),
             host=host,
             hours=market_data.hours(parts.gateway, parts.clock.now(), session.ends_at),

@@ -149,6 +149,13 @@ class StateManager:
             lambda seq: [self._writes.raise_halt(seq, symbol, action.reason, evidence, self._clock.now())],
         )
 
+    def apply(self, action: Action, *, with_strategy: bool = False) -> None:
+        """What the action says of the books, in one transaction: its facts, and its halt when it has one."""
+        if action.halts:
+            self.raise_halt(action)
+        elif action.facts:
+            self.record(action.facts, with_strategy=with_strategy)
+
     def is_halted(self, action: Action) -> bool:
         """Whether this very halt is in force."""
         symbol = None if action.symbol == ACCOUNT else action.symbol

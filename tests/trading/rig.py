@@ -206,6 +206,13 @@ class Rig:
         order: dict[str, Any] = json.loads(answer.body or "")
         return order
 
+    def replace_by_hand(self, order_id: str, stop_price: str) -> str:
+        """Somebody moves a stop; the id of the order that works in its place."""
+        body = json.dumps({"stop_price": stop_price})
+        answer = self.exchange.request("PATCH", f"/v2/orders/{order_id}", {}, body, *KEYS)
+        assert answer.status == 200, answer.body
+        return str(json.loads(answer.body or "")["id"])
+
     def cancel_by_hand(self, order: dict[str, Any]) -> None:
         answer = self.exchange.request("DELETE", f"/v2/orders/{order['id']}", {}, None, *KEYS)
         assert answer.status == 204, answer.body

@@ -344,3 +344,36 @@ def test_what_the_journal_did_not_take_of_an_alarm_is_written_later(
         rig.clock.sleep(1)
     assert away == []
     assert [k for k in rig.kinds() if k.startswith("protection.")] == ["protection.alarm", "protection.restored"]
+
+
+def moved(rig: Rig, times: int) -> str:
+    """Shares whose stop somebody moved so often since anybody looked; the id of the stop that works now."""
+    rig.bought()
+    rig.protection.run()
+    stop = str(rig.at_exchange()[-1]["id"])
+    for number in range(times):
+        rig.pass_time(1)
+        stop = rig.replace_by_hand(stop, str(94 - number))
+    rig.pass_time(1)
+    return stop
+
+
+def test_a_stop_moved_twice_between_two_looks_is_still_ours(rig: Rig) -> None:
+    stop = moved(rig, 2)
+    rig.recovery.run()
+    order = rig.state.book.order_by_broker_id(stop)
+    assert order is not None
+    assert (order.role, order.owner) == (Role.STOP, "alpha")
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_a_strategys_exit_leaves_although_its_stop_was_moved(rig: Rig, times: int) -> None:
+    moved(rig, times)
+    rig.recovery.run()
+    rig.placed(SELL, "bar:two:0")
+    for _ in range(5):
+        rig.protection.run()
+        rig.clock.sleep(1)
+    rig.pass_time(120)
+    rig.recovery.run()
+    assert (rig.shares, rig.live_exits()) == ({}, [])
