@@ -222,9 +222,9 @@ class OrderDesk:
         return reason is None
 
     def _send(self, order: Order, committed: float) -> Order:
-        late = self._clock.monotonic() - committed > self._rules.send_deadline_s
-        if late or self._is_stopped_for(order):
-            return self._not_sent(order, "the send deadline passed" if late else "the session is stopping")
+        too_late = self._too_late(committed, self._is_stopped_for(order))
+        if too_late:
+            return self._not_sent(order, too_late)
         crashpoint("order.before_send")
         self.requests += 1
         try:
@@ -244,6 +244,12 @@ class OrderDesk:
         if isinstance(answer, Accepted):
             return self.found(order, answer.order, "accepted")
         return self._refused(order, answer)
+
+    def _too_late(self, committed: float, stopped: bool) -> str:
+        """Why the request of an intent may not leave any more; empty when it may."""
+        if self._clock.monotonic() - committed > self._rules.send_deadline_s:
+            return "the send deadline passed"
+        return "the session is stopping" if stopped else ""
 
     def _is_stopped_for(self, order: Order) -> bool:
         return self._stop.sends_nothing if order.position_id is not None else self._stop.is_set()
@@ -316,23 +322,32 @@ class OrderDesk:
         return after
 
     def cancel(self, order: Order, why: str) -> Order:
-        """Ask the broker to cancel a working order. The order stays WORKING until the broker says it is final."""
-        if order.broker_order_id is None or order.is_terminal:
+        """Ask the broker to cancel a working order. The order stays WORKING until the broker says it is final. Who may
+        send nothing any more takes no protection off either: what he cancels, he could not put back."""
+        if order.broker_order_id is None or order.is_terminal or self._stop.sends_nothing:
             return order
         crashpoint("cancel.before_intent")
         asked = replace(order, cancel_asked_at=self._clock.now())
         self._state.record([facts.order_changed(order, asked, f"cancel: {why}")])
-        crashpoint("cancel.after_intent")
-        self.requests += 1
-        try:
-            answer = self._gateway.cancel(order.broker_order_id)
-            outcome = "taken" if answer is None else f"{getattr(answer, 'http_status', '')} {answer}"
-        except (OutcomeUnknown, BrokerUnreachable, RateLimited) as error:
-            outcome = f"unknown: {error}"  # asked again by the next pass; a repeated cancel is harmless
-        crashpoint("cancel.after_send")
-        payload = {"outcome": outcome}
+        committed = self._clock.monotonic()
+        payload = {"outcome": self._ask_to_cancel(order.broker_order_id, committed)}
         self._state.record(
             [facts.note("cancel.outcome", payload, client_order_id=order.client_order_id, symbol=order.symbol)]
         )
         crashpoint("cancel.after_outcome")
         return asked
+
+    def _ask_to_cancel(self, broker_order_id: str, committed: float) -> str:
+        """What became of the request; one that was lost is asked for again by the next pass, which is harmless."""
+        crashpoint("cancel.after_intent")
+        too_late = self._too_late(committed, self._stop.sends_nothing)
+        if too_late:
+            return f"not sent: {too_late}"
+        self.requests += 1
+        try:
+            answer = self._gateway.cancel(broker_order_id)
+            outcome = "taken" if answer is None else f"{getattr(answer, 'http_status', '')} {answer}"
+        except (OutcomeUnknown, BrokerUnreachable, RateLimited) as error:
+            outcome = f"unknown: {error}"
+        crashpoint("cancel.after_send")
+        return outcome

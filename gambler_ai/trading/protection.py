@@ -231,8 +231,10 @@ class Protection:
             done.append(self._action("R3", step, _DOES[step.act]))
         elif step.act is Act.CANCEL:
             self._asked[step.order.client_order_id] = self.clock.monotonic()
+            sent = self.desk.requests
             asked = self.desk.cancel(step.order, step.reason)
-            done.append(self._action("R3", step, _DOES[step.act]))
+            if self.desk.requests > sent:
+                done.append(self._action("R3", step, _DOES[step.act]))
             forward = self._read(asked, done)
         else:
             self._why[step.symbol] = step.reason

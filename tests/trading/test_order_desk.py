@@ -159,6 +159,32 @@ def test_a_cancel_is_written_before_it_is_asked_and_believed_only_from_the_broke
     assert rig.order(order).status is (S.CANCELED if canceled else S.WORKING)
 
 
+def test_a_cancel_frozen_past_its_deadline_does_not_leave_and_is_asked_for_again(rig: Rig) -> None:
+    rig.bought()
+    rig.protection.run()
+    rig.placed(SELL, key="out")  # it waits: the stop holds its shares
+    rig.weather.sent.clear()
+    rig.clock.pause = 2.5
+    rig.protection.run()
+    assert (rig.weather.sent, rig.kinds().count("cancel.outcome")) == ([], 1)
+    rig.clock.pause = 0
+    for _ in range(3):
+        rig.clock.sleep(1)
+        rig.protection.run()
+    assert rig.weather.sent == ["DELETE", "POST"]
+
+
+def test_who_may_send_nothing_any_more_takes_no_protection_off(rig: Rig) -> None:
+    rig.bought()
+    rig.protection.run()
+    rig.placed(SELL, key="out")
+    rig.parts.shutdown.ask()
+    rig.parts.shutdown.aborted = True  # six seconds after the signal
+    assert "cancel exit" not in [action.action for action in rig.protection.run()]
+    assert rig.live_exits() == [("stop", "10", "95", "new")]
+    assert [order.cancel_asked_at for order in rig.state.book.orders.values()] == [None, None]
+
+
 CRASHES = {  # failure model 2.3: the intent after the restart, how often it was sent, requests that left
     "order.before_intent:1": (None, 0),
     "transaction.before_commit:1": (None, 0),

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from gambler_ai import crashpoints
+from gambler_ai.domain.orders import Role
 from gambler_ai.errors import Fenced
 from gambler_ai.storage.journal import Head
 from gambler_ai.storage.lease import GRACE, TTL
@@ -72,3 +73,25 @@ def test_a_reconcile_that_slept_through_its_replacement_is_fenced(rig: Rig) -> N
     frozen_at("recovery.after_look", lambda: replaced_by_a_session_that_ends(rig))
     with pytest.raises(Fenced):
         reconcile(rig.opened_anew(), dry_run=False)
+
+
+@pytest.mark.parametrize("told_by", ["its keeper", "its clock"])
+def test_a_process_frozen_between_the_commit_and_the_request_of_a_cancel_sends_nothing(rig: Rig, told_by: str) -> None:
+    rig.bought()
+    rig.protection.run()
+    (stop,) = [order for order in rig.state.book.orders.values() if order.role is Role.STOP]
+    frozen, desk = rig.house, rig.desk
+    assert frozen is not None
+
+    def replaced() -> None:
+        rig.clock.sleep((TTL + GRACE).total_seconds() + 1)
+        rig.open()  # the successor, which counts on this stop
+        frozen._fenced = told_by == "its keeper"
+
+    frozen_at("cancel.after_intent", replaced)
+    rig.weather.sent.clear()
+    with pytest.raises(Fenced):
+        desk.cancel(stop, "resize")
+    frozen.parts.database.close()
+    assert rig.weather.sent == []
+    assert rig.live_exits() == [("stop", "10", "95", "new")]
