@@ -4,18 +4,21 @@ A COMMIT whose answer is lost is durable, and whoever sent it is told that it fa
 nothing: not even whether that COMMIT happened.
 """
 
+import shutil
 import sqlite3
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from gambler_ai.errors import DatabaseUnavailable
 from gambler_ai.storage.database import Database
 
 LOST_COMMIT, AWAY = "commit answer lost", "database away"
-FAULTS = (LOST_COMMIT, AWAY)
+LOST, BACKUP, OLDER = "database lost", "backup made", "older copy put back"
+FAULTS = (LOST_COMMIT, AWAY, LOST, BACKUP, OLDER)
 
 
 class Disk:
@@ -41,6 +44,15 @@ class Disk:
     def go_away(self, seconds: float) -> None:
         self._fired[AWAY] += 1
         self.away_until = self._now() + seconds
+
+    def put(self, copy: Path) -> None:
+        """This file is the database from now on. Nobody may have it open."""
+        self._opened.close()
+        file = self._opened.file
+        assert file is not None
+        for beside in ("-wal", "-shm"):
+            file.with_name(file.name + beside).unlink(missing_ok=True)
+        shutil.copy(copy, file)
 
     def calm(self) -> None:
         self._loses.clear()

@@ -5,8 +5,9 @@ Nothing is asked of the program's memory. What was examined once and has not cha
 
 import json
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 from gambler_ai.operations import invariants, proof
@@ -40,9 +41,23 @@ class Examiner:
         self.promised: list[str] = []
         """Ids of commands that somebody was told are stored."""
         self.step = 0
+        self._has_forgotten = False
 
     def close(self) -> None:
         self._books.close()
+
+    def other_books(self, put: Callable[[], None]) -> None:
+        """The database becomes another one: what was in it is not there any more, and that is nobody's fault."""
+        self._books.close()
+        put()
+        self._has_forgotten = True
+        self._books = StoredBooks(self._world.folder / "books.db")
+        self._sent.clear()
+        self._changed.clear()
+        self.promised[:] = [name for name in self.promised if name in self._books.commands()]
+
+    def back_up(self, file: Path) -> None:
+        self._books.copy_to(file)
 
     def head(self) -> Head:
         return self._books.head()
@@ -91,7 +106,8 @@ class Examiner:
         orders = self._orders()
         intents = self._books.intents
         self._all("I04", self._books.broken)
-        self._all("I02", invariants.every_order_was_intended(orders, intents))
+        if not self._has_forgotten:  # else once every order is known again, at the end
+            self._all("I02", invariants.every_order_was_intended(orders, intents))
         self._all("I01", invariants.one_order_per_decision(i for name, i in intents.items() if name in orders))
         for name in changed:
             order, intent = orders.get(name), intents[name]
@@ -100,6 +116,8 @@ class Examiner:
         books = self._books
         self._all("I06", invariants.positions_are_what_was_filled(books.filled, self._given(), books.held))
         self._all("R6", books.unproven)
+        expected = {"command", "R11"} if self._has_forgotten else {"command"}
+        self._all("R7", (said for row, said in books.halted_by if row not in expected))
         self._all("I05", invariants.stored_means_stored(self.promised, books.commands()))
         self._all("I23", self._books.sessions_stepped())
         self._all("I11", invariants.exits_only_close(self._new_executions(orders)))
@@ -176,8 +194,13 @@ class Examiner:
         truth = self._world.truth()
         for name in ("orders", "executions", "requests"):
             self._report.happened[name] += len(truth[name])
-        if self._world.clock_is_wrong:
-            truth = truth | {"requests": []}  # their times and those of intents are of two clocks; I03 saw them leave
+        if self._world.clock_is_wrong or self._has_forgotten:
+            truth = truth | {
+                "requests": []
+            }  # their intents have times of another clock, or are lost; I03 saw them leave
+        if self._has_forgotten:  # an order that came and went without a share, while it was forgotten, is not missed
+            known = self._books.intents
+            truth = truth | {"orders": [o for o in truth["orders"] if o["client_order_id"] in known or _matters(o)]}
         self._all("I08", proof.compare(truth, self._world.database_url, LABEL, initial_cash=_cash_given(truth)))
         orders = self._orders()
         there = [name for name, order in orders.items() if order.is_alive or order.filled_qty]
@@ -199,6 +222,10 @@ class Examiner:
         if verdict.first_bad_seq is not None:
             self.found("I04", f"the journal is broken at row {verdict.first_bad_seq}")
         self._all("I04", verdict.differences)
+
+
+def _matters(order: dict[str, Any]) -> bool:
+    return Decimal(order["filled_qty"]) > 0 or order["status"] not in ("canceled", "expired", "rejected")
 
 
 def _cash_given(truth: dict[str, Any]) -> Decimal:

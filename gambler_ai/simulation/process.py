@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 from gambler_ai.config import Settings, read_settings
 from gambler_ai.crashpoints import SimulatedCrash
-from gambler_ai.errors import AccountHeld, Fenced, GamblerError, Retry
+from gambler_ai.errors import AccountHeld, AlreadyStored, Fenced, GamblerError, HumanNeeded, Retry
 from gambler_ai.simulation.network import FaultyGateway
 from gambler_ai.simulation.strategy import NAME
 from gambler_ai.simulation.world import ProcessClock, World
 from gambler_ai.storage.lease import RENEW_EVERY, Holder
-from gambler_ai.trading import maintenance
+from gambler_ai.trading import maintenance, rebuilding
 from gambler_ai.trading.loop import Loop
 from gambler_ai.trading.messages import Inbox, Message, Tick
 from gambler_ai.trading.session_run import SessionRun
@@ -28,6 +28,7 @@ LABEL = "default"
 SYMBOLS = ("AAPL", "MSFT")
 LOOK_EVERY_S = 30
 WAITS = {"settle_s": 20, "confirm_span_s": 20, "look_every_s": LOOK_EVERY_S}
+REBUILT = "rebuilt"
 ANEW = Request(symbols=SYMBOLS, strategy=NAME, duration_min=Decimal(60 * 24 * 5))
 AGAIN = Request(resume="")
 
@@ -118,6 +119,17 @@ class Process:
         with self._mortal():
             maintenance.obey(self.run.house)
             self.ended = "exit 0"
+
+    def rebuild(self) -> None:
+        """`gambler recover --from-broker`. What keeps moving while it reads is tried again later."""
+        with self._mortal():
+            try:
+                rebuilding.recover(self.run.house, dry_run=False)
+                self.ended = REBUILT
+            except AlreadyStored:  # an earlier try was killed after its last word
+                self.ended = REBUILT
+            except HumanNeeded:
+                self.ended = "exit 3"
 
     def die(self) -> None:
         """At this instruction: what still runs of it, because exceptions do, reaches nothing any more."""

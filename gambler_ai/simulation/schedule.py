@@ -24,6 +24,9 @@ _ACTS = {
     "hand lifts": 2,
     "person asks": 3,
     "night": 1,
+    "database lost": 0.2,
+    "backup": 0.5,
+    "older copy": 0.3,
     "stop": 2,
 }
 """How likely each thing is, as weights."""

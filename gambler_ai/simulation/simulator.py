@@ -13,6 +13,7 @@ from typing import Any
 from gambler_ai import crashpoints
 from gambler_ai.domain.orders import OrderStatus
 from gambler_ai.logs import silence
+from gambler_ai.simulation import disk
 from gambler_ai.simulation.examiner import Examiner
 from gambler_ai.simulation.hand import Hand
 from gambler_ai.simulation.network import ENDPOINTS, LONGEST_LAG_S, ON_CHANGES, ON_READS, READ, Network
@@ -138,6 +139,14 @@ class Simulator:
                 self.hand.stops_us()
             case "hand lifts":
                 self.hand.lets_us_go_on()
+            case "database lost" if self.examiner.may_resume():
+                self._other_books(disk.LOST, _empty_books())
+                traders.must_rebuild = True
+            case "backup" if not traders.must_rebuild:
+                self.report.fired[disk.BACKUP] += 1
+                self.examiner.back_up(self._backup)
+            case "older copy" if self._backup.exists() and not traders.must_rebuild:
+                self._other_books(disk.OLDER, self._backup)
             case "night" if self.examiner.may_resume():
                 self.nights.one_passes()
             case "person asks" if self.examiner.may_resume():
@@ -145,6 +154,16 @@ class Simulator:
                     traders.obey()
             case "stop":
                 traders.stop()
+
+    @property
+    def _backup(self) -> Path:
+        return self.world.folder / "backup.db"
+
+    def _other_books(self, kind: str, copy: Path) -> None:
+        """With everybody dead, the database file is another one."""
+        self.report.fired[kind] += 1
+        self.traders.cut_power()
+        self.examiner.other_books(lambda: self.world.disk.put(copy))
 
     def _clock_jumps(self, times: int) -> None:
         self.report.fired[CLOCK_JUMPS[times]] += 1

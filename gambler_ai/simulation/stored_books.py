@@ -1,5 +1,6 @@
 """The database as anybody may read it, kept up to date by reading only what the journal says has changed."""
 
+import contextlib
 import json
 import sqlite3
 from collections.abc import Iterable, Iterator
@@ -11,6 +12,7 @@ from typing import Any, NamedTuple
 from gambler_ai.domain.market import parse_time
 from gambler_ai.operations import invariants
 from gambler_ai.operations.invariants import Intent
+from gambler_ai.simulation.strategy import NAME
 from gambler_ai.storage.columns import Amount
 from gambler_ai.storage.models import metadata
 
@@ -39,7 +41,8 @@ class Head(NamedTuple):
 
 class StoredBooks:
     """`intents` by client order id; `filled` and `held` are signed shares by symbol; `broken` is what is wrong with the
-    journal itself; `adjusted_by` are the ids of activities by which positions were adjusted."""
+    journal itself; `adjusted_by` are the ids of activities by which positions were adjusted,
+    `halted_by` rows of the policy and what they said."""
 
     def __init__(self, file: Path) -> None:
         self._database = sqlite3.connect(file, isolation_level=None)
@@ -53,6 +56,7 @@ class StoredBooks:
         self.held: dict[str, Decimal] = {}
         self.unproven: list[str] = []
         self.adjusted_by: list[str] = []
+        self.halted_by: list[tuple[str, str]] = []
         self.broken: list[str] = []
 
     def close(self) -> None:
@@ -63,7 +67,13 @@ class StoredBooks:
         return Head(*row) if row else self._head
 
     def has_sessions(self) -> bool:
-        return self._database.execute("SELECT 1 FROM trading_sessions").fetchone() is not None
+        """Of our strategy: what was rebuilt for an owner can only be read."""
+        query = "SELECT 1 FROM trading_sessions WHERE strategy = ?"
+        return self._database.execute(query, (NAME,)).fetchone() is not None
+
+    def copy_to(self, file: Path) -> None:
+        with contextlib.closing(sqlite3.connect(file)) as copy:
+            self._database.backup(copy)
 
     def is_stopped(self, symbol: str) -> bool:
         """By a halt, or by a halt or flatten that somebody asked for."""
@@ -114,6 +124,9 @@ class StoredBooks:
         return steps
 
     def _session_steps(self, session: str, word: str) -> None:
+        if word == "recovered":  # it was over when the books were rebuilt
+            self._sessions[session] = "stopped"
+            return
         after = "active" if word == "opened" else word
         self._steps += invariants.sessions_step_as_allowed(session, self._sessions.get(session), after)
         self._sessions[session] = after
@@ -128,8 +141,8 @@ class StoredBooks:
 
     def _halted_by(self, seq: int) -> None:
         told = self._payload(seq)
-        if told["evidence"]["row"] != "command":
-            self.unproven.append(f"halt of {told['symbol'] or 'the account'} in row {seq}: {told['reason']}")
+        said = f"halt of {told['symbol'] or 'the account'} in row {seq}: {told['reason']}"
+        self.halted_by.append((told["evidence"]["row"], said))
 
     def _read_orders(self, names: Iterable[str]) -> None:
         for name in names:

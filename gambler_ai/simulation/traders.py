@@ -7,7 +7,7 @@ from random import Random
 from gambler_ai.crashpoints import POINTS, SimulatedCrash
 from gambler_ai.simulation.examiner import Examiner
 from gambler_ai.simulation.network import Network
-from gambler_ai.simulation.process import AGAIN, ANEW, Process
+from gambler_ai.simulation.process import AGAIN, ANEW, REBUILT, Process
 from gambler_ai.simulation.report import Report
 from gambler_ai.simulation.world import World
 
@@ -31,6 +31,8 @@ class Traders:
 
     def __init__(self, world: World, network: Network, examiner: Examiner, report: Report) -> None:
         self.trader: Process | None = None
+        self.must_rebuild = False
+        """The database is lost: the next one to start rebuilds it, and who does that lets nobody trade meanwhile."""
         self._world, self._network, self._examiner, self._report = world, network, examiner, report
         self._chance = Random(f"{world.seed}/accidents")
         self._acting: list[Process] = []
@@ -88,9 +90,22 @@ class Traders:
             trader.keep_lease()
             self.let(trader, trader.work)
         elif self._world.elapsed >= self._start_at:
-            trader = self._start_one()
+            trader = self._rebuild() if self.must_rebuild else self._start_one()
         if trader is not None and trader.ended is not None:
             self._start_at = self._world.elapsed + self._chance.choice((0.5, 6.0, 20.0))
+
+    def cut_power(self) -> None:
+        """All processes are gone at once."""
+        for process in (*self._woken, *([self.trader] if self.trader else [])):
+            if process.is_trading:
+                process.ended = "power cut"
+                process.vanish()
+
+    def _rebuild(self) -> Process:
+        process = self.new_process()
+        self.let(process, process.rebuild)
+        self.must_rebuild = process.ended != REBUILT
+        return process
 
     def obey(self) -> None:
         """Carry out what a person asked for, if nobody trades; else the trader does."""
@@ -205,13 +220,13 @@ class Traders:
             raise sqlite3.OperationalError("database or disk is full")
 
     def _maybe_interrupt_start(self, process: Process) -> None:
-        if self._interrupted_start and process.loop is None and self._chance.random() < 0.1:
+        if self._interrupted_start and not self.must_rebuild and process.loop is None and self._chance.random() < 0.1:
             self._interrupted_start = False
             self._report.fired["twin start"] += 1
             self._start_one()
 
     def _maybe_freeze(self, process: Process) -> None:
-        if self._freeze is None or len(self._acting) > 1:
+        if self._freeze is None or len(self._acting) > 1 or self.must_rebuild:
             return
         left, seconds = self._freeze
         self._freeze = (left - 1, seconds)

@@ -56,7 +56,7 @@ def test_every_seed_keeps_every_promise_and_nothing_is_left_out() -> None:
         summary.add(report)
     assert [(report.seed, report.violations) for report in summary.failed] == []
     assert set(summary.fired) <= HAPPENINGS
-    assert {*ON_CHANGES, *ON_FRAMES, *disk.FAULTS, *nights.ACTS, "crash", "freeze"} <= set(summary.fired)
+    assert {*ON_CHANGES, *ON_FRAMES, disk.LOST_COMMIT, disk.AWAY, *nights.ACTS, "crash", "freeze"} <= set(summary.fired)
     if SEEDS >= ENOUGH:
         assert [name for name in summary.never if "epoch." not in name] == []  # in no session's reach
 
