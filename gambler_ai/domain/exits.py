@@ -4,9 +4,10 @@ from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime
 
+from gambler_ai.domain.cover import Terms
 from gambler_ai.domain.orders import Order, OrderStatus, client_order_id
 from gambler_ai.domain.positions import Position
-from gambler_ai.domain.protection import Act, Exit, Step, Terms, decide, side_of_exit
+from gambler_ai.domain.protection import Act, Exit, Step, decide, side_of_exit
 
 _ENDS = {Act.CANCEL: OrderStatus.CANCELED, Act.WITHDRAW: OrderStatus.WITHDRAWN}
 

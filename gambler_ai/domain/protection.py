@@ -11,18 +11,15 @@ Placing before the old exit is final would sell the shares twice; so would an id
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime
+from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
 from typing import Any
 
-from gambler_ai.domain.money import ZERO, nearest_tick, text
-from gambler_ai.domain.orders import LIVE, Order, OrderStatus, Role, Side, parse_our_id
-from gambler_ai.domain.positions import EXTERNAL, Position, PositionStatus
-
-PROTECTIVE = frozenset({Role.STOP, Role.TAKE_PROFIT})
-LEAVING = frozenset({Role.EXIT, Role.CLOSE})
+from gambler_ai.domain.cover import LEAVING, PROTECTIVE, Cover, Terms, levels, shares, sorted_by_symbol
+from gambler_ai.domain.money import ZERO, text
+from gambler_ai.domain.orders import Order, OrderStatus, Role, Side, parse_our_id
+from gambler_ai.domain.positions import Position
 
 
 class Act(StrEnum):
@@ -80,26 +77,6 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
-class Terms:
-    """What beside the books decides.
-
-    `place` False = a waiver: nothing new is placed, what is too much is still cancelled. `external_pct` = a stop so
-    many percent from the entry price for shares of nobody's strategy. `beyond` = signed shares the broker has more than
-    the books, by symbol; for symbols in `unconfirmed` that may be a stale answer: less is placed, nothing cancelled.
-    `stale_before` = exits that still wait and were meant for an earlier time are withdrawn. `unprotected_long` names
-    positions whose entry is not waited for any longer, `flatten` those to be closed.
-    """
-
-    place: bool = True
-    external_pct: Decimal | None = None
-    beyond: Mapping[str, Decimal] = field(default_factory=dict)
-    unconfirmed: frozenset[str] = frozenset()
-    stale_before: datetime | None = None
-    unprotected_long: frozenset[str] = frozenset()
-    flatten: frozenset[str] = frozenset()
-
-
-@dataclass(frozen=True, slots=True)
 class Decision:
     """What to do, and by position how many shares want an exit and have none that works."""
 
@@ -109,144 +86,23 @@ class Decision:
 
 def decide(positions: Iterable[Position], orders: Iterable[Order], terms: Terms) -> Decision:
     """Compare wanted and actual exits of every symbol that has a position or an exit of ours."""
-    held: dict[str, list[Position]] = {}
-    for position in positions:
-        if position.status is not PositionStatus.CLOSED:
-            held.setdefault(position.symbol, []).append(position)
-    working: dict[str, list[Order]] = {}
-    for order in orders:
-        working.setdefault(order.symbol, []).append(order)
-    ours = {symbol for symbol, some in working.items() if any(o.role in PROTECTIVE | LEAVING for o in some)}
+    held, found = sorted_by_symbol(positions, orders)
+    ours = {symbol for symbol, some in found.items() if any(o.role in PROTECTIVE | LEAVING for o in some)}
     steps, exposed = [], {}
     for symbol in sorted(held.keys() | ours):
-        books = _Symbol(symbol, held.get(symbol, []), working.get(symbol, []), terms)
+        books = _Symbol(symbol, held.get(symbol, []), found.get(symbol, []), terms)
         step = books.step()
         if step is not None:
             steps.append(step)
-        exposed.update(books.exposed())
+        exposed.update({name: one.missing for name, one in books.protected().items() if one.missing})
     return Decision(tuple(steps), exposed)
 
 
-def levels(position: Position, terms: Terms) -> tuple[Decimal | None, Decimal | None]:
-    """Stop and target in USD a share that this position should have, on Alpaca's tick grid, which a split leaves; None
-    = none is wanted."""
-    if position.owner != EXTERNAL:
-        return _on_grid(position.stop_loss), _on_grid(position.take_profit)
-    if terms.external_pct is None:
-        return None, None
-    return away_from(position.entry_price, -terms.external_pct if position.quantity > 0 else terms.external_pct), None
-
-
-def away_from(price: Decimal, percent: Decimal) -> Decimal:
-    """The price so many percent above (or, negative, below) another, on Alpaca's tick grid."""
-    return nearest_tick(price * (100 + percent) / 100)
-
-
-def _on_grid(price: Decimal | None) -> Decimal | None:
-    return None if price is None else nearest_tick(price)
-
-
-def exits_of(position: Position, orders: Iterable[Order]) -> list[Order]:
-    """Live orders of ours that take this position's shares out, those that wait included, oldest first. A leg whose
-    order was not made for a position belongs to its owner's."""
-    found = [
-        o
-        for o in orders
-        if o.status in LIVE
-        and o.symbol == position.symbol
-        and o.role in PROTECTIVE | LEAVING
-        and o.side.sign * position.quantity < 0
-        and (o.position_id == position.position_id if o.position_id else o.owner == position.owner)
-    ]
-    return sorted(found, key=lambda o: (o.created_at, o.client_order_id))
-
-
-def shares(orders: Iterable[Order]) -> Decimal:
-    """Unsigned shares these live orders may still sell or cover; the members of a group share theirs."""
-    groups: dict[str, Decimal] = {}
-    for order in orders:
-        name = order.parent_id or order.client_order_id
-        groups[name] = max(groups.get(name, ZERO), abs(order.remaining))
-    return sum(groups.values(), ZERO)
-
-
-class _Symbol:
-    """One symbol's positions (all of one sign) and orders."""
-
-    def __init__(self, symbol: str, held: Sequence[Position], orders: Sequence[Order], terms: Terms) -> None:
-        self.symbol, self.held, self.terms = symbol, held, terms
-        live = [o for o in orders if o.status in LIVE]
-        sleeping = {o.client_order_id for o in live if o.role is Role.ENTRY}
-        self.orders = [o for o in orders if o.parent_id not in sleeping]  # legs of an entry that is not filled wait
-        self.live = [o for o in self.orders if o.status in LIVE]
-        self.net = sum((p.quantity for p in held), ZERO)
-        self.sizes = self._sizes()
-        all_exits = {p.position_id: exits_of(p, self.live) for p in held}
-        self.waiting = {
-            name: next((o for o in some if o.status is OrderStatus.PLANNED), None) for name, some in all_exits.items()
-        }
-        self.exits = {
-            name: [o for o in some if o.status is not OrderStatus.PLANNED] for name, some in all_exits.items()
-        }
-        self.strangers = self._strangers()
+class _Symbol(Cover):
+    """What to do for one symbol."""
 
     def step(self) -> Step | None:
         return self._unread() or self._wrong_way() or next(filter(None, map(self._of_position, self.held)), None)
-
-    def exposed(self) -> dict[str, Decimal]:
-        result = {}
-        for position in self.held:
-            missing = self._size(position) - self._covered(position)
-            if missing > 0 and self._wanted(position, missing) is not None:
-                result[position.position_id] = missing
-        return result
-
-    # --- how many shares --------------------------------------------------------------------------------------
-
-    def _sizes(self) -> dict[str, Decimal]:
-        """Unsigned shares to protect, by position: what the books say, or the broker's number where a look has
-        confirmed that they differ. No exits at all where the broker has the opposite sign."""
-        sizes = {p.position_id: abs(p.quantity) for p in self.held}
-        beyond = self.terms.beyond.get(self.symbol, ZERO)
-        if not beyond or self.symbol in self.terms.unconfirmed or not self.net:
-            return sizes
-        truth = max(ZERO, (self.net + beyond) * (1 if self.net > 0 else -1))
-        more = truth - abs(self.net)
-        for position in self.held if more > 0 else reversed(self.held):
-            if more > 0 and levels(position, self.terms) == (None, None):
-                continue
-            change = more if more > 0 else max(more, -sizes[position.position_id])
-            sizes[position.position_id] += change
-            more -= change
-        return sizes
-
-    def _size(self, position: Position) -> Decimal:
-        return self.sizes[position.position_id]
-
-    def _strangers(self) -> dict[str, Decimal]:
-        """Shares that exits of others hold, by position: where nothing of ours is, EXTERNAL first, then the oldest."""
-        mine = {o.client_order_id for exits in self.exits.values() for o in exits}
-        others = [o for o in self.live if o.client_order_id not in mine and o.status is not OrderStatus.PLANNED]
-        pool = shares(o for o in others if o.side.sign * self.net < 0 and not self._is_leftover(o))
-        given: dict[str, Decimal] = {}
-        for position in sorted(self.held, key=lambda p: p.owner != EXTERNAL):
-            free = max(ZERO, self._size(position) - shares(self.exits[position.position_id]))
-            given[position.position_id] = min(pool, free)
-            pool -= given[position.position_id]
-        if pool and self.held:
-            given[self.held[-1].position_id] += pool
-        return given
-
-    def _covered(self, position: Position) -> Decimal:
-        """Shares with a live exit; one that only waits covers nothing."""
-        return shares(self.exits[position.position_id]) + self.strangers[position.position_id]
-
-    def _free(self) -> Decimal:
-        """Shares of the whole symbol without a live exit: what one owner's exits have too much, no other may place."""
-        leaving = [o for o in self.live if o.status is not OrderStatus.PLANNED and o.side.sign * self.net < 0]
-        return sum(self.sizes.values(), ZERO) - shares(leaving)
-
-    # --- what to do -------------------------------------------------------------------------------------------
 
     def _unread(self) -> Step | None:
         """The broker executed shares of an exit that are not booked yet, or made legs we were not told of: nothing is
@@ -267,24 +123,14 @@ class _Symbol:
     def _wrong_way(self) -> Step | None:
         for order in self.live:
             sure = self.symbol not in self.terms.unconfirmed or order.status is OrderStatus.PLANNED
-            if sure and self._is_leftover(order):
+            if sure and self.is_leftover(order):
                 why = "there is nothing left that it could close" if not self.net else "it would add to the position"
                 return self._end(order, why)
         return None
 
-    def _is_leftover(self, order: Order) -> bool:
-        """An exit of ours that closes nothing: of a closed position, or in the wrong direction of what is held; the
-        broker's word counts, for another database may know why it is there."""
-        if order.role not in PROTECTIVE | LEAVING:
-            return False
-        gone = order.position_id is not None and order.position_id not in {p.position_id for p in self.held}
-        owners = {p.owner for p in self.held if order.side.sign * p.quantity < 0}
-        useless = order.status is OrderStatus.PLANNED and order.position_id is None and order.owner not in owners
-        return gone or useless or order.side.sign * (self.net + self.terms.beyond.get(self.symbol, ZERO)) >= 0
-
     def _of_position(self, position: Position) -> Step | None:
         exits = self.exits[position.position_id]
-        size, covered = self._size(position), self._covered(position)
+        size, covered = self.size(position), self.covered(position)
         protective = [o for o in exits if o.role in PROTECTIVE]
         if covered > size and exits and self.symbol not in self.terms.unconfirmed:
             surplus = (protective or exits)[-1]
@@ -308,7 +154,7 @@ class _Symbol:
             return self._about(Act.WITHDRAW, waiting, "its signal is too old", position)
         if wanted > size - (covered - shares(protective)):
             return self._about(Act.WITHDRAW, waiting, f"only {text(size)} shares are left", position)
-        if wanted <= min(size - covered, self._free()):
+        if wanted <= min(size - covered, self.free()):
             return self._about(Act.SEND, waiting, "its shares are free", position)
         in_the_way = protective[-1] if protective else None
         return self._end(in_the_way, "an exit of the strategy waits for its shares") if in_the_way else None
@@ -327,7 +173,7 @@ class _Symbol:
         beyond = self.terms.beyond.get(self.symbol, ZERO)
         if self.symbol in self.terms.unconfirmed and beyond * self.net < 0:
             missing = min(missing, max(ZERO, abs(self.net) - abs(beyond)))
-        missing = min(missing, self._free())
+        missing = min(missing, self.free())
         place = self.terms.place or position.position_id in self.terms.flatten
         wanted = self._wanted(position, missing) if missing > 0 and place else None
         if wanted is None:
@@ -341,7 +187,7 @@ class _Symbol:
         evidence = {
             "position": position.position_id,
             "shares": text(position.quantity),
-            "covered": text(self._covered(position)),
+            "covered": text(self.covered(position)),
             "version": wanted.version,
         }
         return Step(self.symbol, Act.PLACE, reason, evidence, position=position, exit=wanted)

@@ -13,6 +13,7 @@ from typing import Any
 from gambler_ai.domain import facts
 from gambler_ai.domain.adjustments import Adjustment
 from gambler_ai.domain.book import Book, Draft
+from gambler_ai.domain.cover import PROTECTIVE
 from gambler_ai.domain.facts import Fact
 from gambler_ai.domain.fills import Fill
 from gambler_ai.domain.grid import Entered, Left, Level, Split, Step, levels
@@ -30,7 +31,6 @@ from gambler_ai.domain.market import iso
 from gambler_ai.domain.money import ZERO, text
 from gambler_ai.domain.orders import Order, Role
 from gambler_ai.domain.positions import EXTERNAL, Position, external, net, orphaned
-from gambler_ai.domain.protection import PROTECTIVE
 from gambler_ai.domain.reconciliation import Action, Difference
 from gambler_ai.domain.sessions import Session, SessionStatus
 from gambler_ai.domain.values import replace

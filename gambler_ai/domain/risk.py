@@ -4,10 +4,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 
+from gambler_ai.domain.cover import PROTECTIVE, shares
 from gambler_ai.domain.money import ZERO, has_at_most_nine_places, on_tick
 from gambler_ai.domain.orders import LIVE, UNRESOLVED, Order, OrderStatus, Role, Wish
 from gambler_ai.domain.positions import Position
-from gambler_ai.domain.protection import PROTECTIVE, shares
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,9 +6,9 @@ from decimal import Decimal
 from typing import Any
 from zlib import crc32
 
+from gambler_ai.domain.cover import away_from
 from gambler_ai.domain.market import Bar, iso
 from gambler_ai.domain.orders import Role, Side, Wish
-from gambler_ai.domain.protection import away_from
 from gambler_ai.strategies.base import FilledShares, Strategy, View
 
 NAME = f"{__name__}:Restless"

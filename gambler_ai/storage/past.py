@@ -6,12 +6,12 @@ from typing import Any
 
 from gambler_ai.domain.book import Book
 from gambler_ai.domain.market import iso
-from gambler_ai.domain.orders import LIVE, OrderStatus
+from gambler_ai.domain.orders import LIVE
 from gambler_ai.domain.positions import PositionStatus
-from gambler_ai.domain.protection import PROTECTIVE
 from gambler_ai.storage import rows
 from gambler_ai.storage.journal import is_projection
-from gambler_ai.storage.reading import EXIT_FIELDS, ORDER_FIELDS, POSITION_FIELDS, Reader, Row, plain, protection_of
+from gambler_ai.storage.protected import with_protection
+from gambler_ai.storage.reading import ORDER_FIELDS, POSITION_FIELDS, Reader, Row, plain
 from gambler_ai.storage.verify import fold
 
 _BATCH = 5000
@@ -26,13 +26,9 @@ def orders_at(reader: Reader, at: datetime, *, open_only: bool = False) -> list[
 def positions_at(reader: Reader, at: datetime, *, every: bool = False) -> list[Row]:
     """As `Reader.positions` would have said then."""
     book = _book_at(reader, at)
-    working = (o for o in book.orders.values() if o.role in PROTECTIVE and o.status in LIVE - {OrderStatus.PLANNED})
-    exits = [
-        _named(rows.order_row(o), EXIT_FIELDS) for o in sorted(working, key=lambda o: (o.created_at, o.client_order_id))
-    ]
     held = sorted(book.positions.values(), key=lambda p: (p.entry_time, p.position_id))
     found = [_named(rows.position_row(p), POSITION_FIELDS) for p in held if every or p.status != PositionStatus.CLOSED]
-    return [{**row, "protection": protection_of(row, exits)} for row in found]
+    return with_protection(found, held, book.orders.values())
 
 
 def _book_at(reader: Reader, at: datetime) -> Book:

@@ -12,7 +12,9 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from gambler_ai.domain.orders import LIVE
 from gambler_ai.errors import DatabaseUnavailable, StoredStateUnsafe, UsageError
+from gambler_ai.storage.protected import order_of, position_of, with_protection
 
 Row = dict[str, Any]
 
@@ -26,7 +28,7 @@ POSITION_FIELDS = (
     "account_id AS account, symbol, owner, origin, quantity AS qty, entry_price, stop_loss, take_profit, status, "
     "entry_time AS opened_at, exit_time AS closed_at, exit_price, exit_reason, pnl, position_id"
 )
-EXIT_FIELDS = "owner, role, symbol, qty, filled_qty, limit_price, stop_price, position_id, parent_id, client_order_id"
+_LIVE = ", ".join(f"'{status}'" for status in sorted(LIVE))
 _SESSIONS = (
     "session_id, status, start_time, end_time, initial_capital, final_capital, symbols, parameters, strategy, ends_at"
 )
@@ -80,7 +82,7 @@ class Reader:
         return found[0]["account_id"] if found else ""
 
     def orders(self, *, open_only: bool = False) -> list[Row]:
-        where = " AND status IN ('PLANNED', 'SENDING', 'IN_DOUBT', 'WORKING')" if open_only else ""
+        where = f" AND status IN ({_LIVE})" if open_only else ""
         return self.query(
             f"SELECT {ORDER_FIELDS} FROM orders WHERE account_id = ?{where} ORDER BY created_at, client_order_id",
             self._id(),
@@ -100,18 +102,17 @@ class Reader:
         return at
 
     def positions(self, *, every: bool = False) -> list[Row]:
-        """With what protects each open one: {wanted, covered} as text, see `protection_of`."""
+        """With what protects each open one, see `with_protection`."""
         where = "" if every else " AND status <> 'closed'"
         found = self.query(
             f"SELECT {POSITION_FIELDS} FROM positions WHERE account_id = ?{where} ORDER BY entry_time, position_id",
             self._id(),
         )
-        exits = self.query(
-            f"SELECT {EXIT_FIELDS} FROM orders WHERE account_id = ? AND role IN ('s', 't') AND status IN ('SENDING', "
-            "'IN_DOUBT', 'WORKING') ORDER BY created_at, client_order_id",
+        orders = self.query(
+            f"SELECT {ORDER_FIELDS}, position_id, parent_id FROM orders WHERE account_id = ? AND status IN ({_LIVE})",
             self._id(),
         )
-        return [{**row, "protection": protection_of(row, exits)} for row in found]
+        return with_protection(found, map(position_of, found), map(order_of, orders))
 
     def sessions(self) -> list[Row]:
         found = self.query(
@@ -170,29 +171,6 @@ class Reader:
             "SELECT report FROM recovery_reports WHERE account_id = ? ORDER BY seq DESC LIMIT 1", self._id()
         )
         return json.loads(found[0]["report"]) if found else None
-
-
-def protection_of(position: Row, exits: list[Row]) -> Row:
-    """`wanted` says which exits the position was meant to have, `has` which work at the broker, `missing` how many
-    shares have none although one is wanted."""
-    wanted = [f"{name} {position[field]}" for name, field in _LEVELS if position[field] is not None]
-    if position["status"] == "closed":
-        return {"wanted": [], "has": [], "missing": "0"}
-    covered: dict[str, Decimal] = {}
-    has = []
-    for row in exits:
-        key = "position_id" if row["position_id"] else "owner"
-        if row[key] == position[key] and row["symbol"] == position["symbol"]:
-            left = Decimal(row["qty"]) - Decimal(row["filled_qty"])
-            group = row["parent_id"] or row["client_order_id"]
-            covered[group] = max(covered.get(group, Decimal(0)), left)
-            kind = "stop" if row["stop_price"] else "target"
-            has.append(f"{kind} {row['stop_price'] or row['limit_price']} x{left:f}")
-    missing = abs(Decimal(position["qty"])) - sum(covered.values()) if wanted else Decimal(0)
-    return {"wanted": wanted, "has": has, "missing": plain(max(missing, Decimal(0)))}
-
-
-_LEVELS = (("stop", "stop_loss"), ("target", "take_profit"))
 
 
 @contextlib.contextmanager

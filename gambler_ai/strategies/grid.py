@@ -10,11 +10,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import ROUND_DOWN, Decimal
 
+from gambler_ai.domain.cover import away_from
 from gambler_ai.domain.grid import Level, average
 from gambler_ai.domain.market import Bar
 from gambler_ai.domain.money import whole_shares
 from gambler_ai.domain.orders import Role, Side, Wish
-from gambler_ai.domain.protection import away_from
 from gambler_ai.strategies.base import Strategy, View
 
 CROSSES_BY_PCT = Decimal("0.1")

@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
+from gambler_ai.domain.cover import away_from
 from gambler_ai.domain.market import Bar
 from gambler_ai.domain.money import whole_shares
 from gambler_ai.domain.orders import Role, Side, Wish
-from gambler_ai.domain.protection import away_from
 from gambler_ai.strategies.base import Strategy, View
 from gambler_ai.strategies.indicators import SimpleAverage
 

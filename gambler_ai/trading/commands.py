@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from gambler_ai.clock import Clock
+from gambler_ai.domain.cover import PROTECTIVE
 from gambler_ai.domain.money import text
 from gambler_ai.domain.orders import LIVE, Order, OrderStatus
 from gambler_ai.domain.positions import Position
-from gambler_ai.domain.protection import PROTECTIVE
 from gambler_ai.domain.reconciliation import ACCOUNT, Action
 from gambler_ai.errors import BrokerRefusesUs, BrokerUnreachable, RateLimited
 from gambler_ai.logs import get_logger

@@ -16,13 +16,14 @@ from gambler_ai.clock import Clock
 from gambler_ai.crashpoints import crashpoint
 from gambler_ai.domain import facts
 from gambler_ai.domain.book import Draft
+from gambler_ai.domain.cover import Terms
 from gambler_ai.domain.exits import steps_ahead
 from gambler_ai.domain.facts import Fact
 from gambler_ai.domain.money import text
 from gambler_ai.domain.orders import Order, OrderStatus
 from gambler_ai.domain.policy import Policy
 from gambler_ai.domain.positions import Position, net
-from gambler_ai.domain.protection import Act, Decision, Exit, Step, Terms, decide
+from gambler_ai.domain.protection import Act, Decision, Exit, Step, decide
 from gambler_ai.domain.reconciliation import Action, about_order
 from gambler_ai.errors import BrokerRefusesUs, BrokerUnreachable, RateLimited
 from gambler_ai.logs import get_logger

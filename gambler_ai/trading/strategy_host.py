@@ -11,13 +11,13 @@ from typing import Any
 
 from gambler_ai.clock import Clock
 from gambler_ai.domain.book import Book
+from gambler_ai.domain.cover import PROTECTIVE
 from gambler_ai.domain.fills import Fill
 from gambler_ai.domain.grid import Level, Step, levels
 from gambler_ai.domain.market import Bar, iso, parse_time
 from gambler_ai.domain.money import ZERO
 from gambler_ai.domain.orders import Order, Wish
 from gambler_ai.domain.positions import Position
-from gambler_ai.domain.protection import PROTECTIVE
 from gambler_ai.domain.sessions import Session
 from gambler_ai.errors import StrategyFailed
 from gambler_ai.storage.records import StoredState

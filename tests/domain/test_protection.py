@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
+from gambler_ai.domain.cover import Terms, away_from, shares
 from gambler_ai.domain.orders import Order, OrderStatus, Role, Side
 from gambler_ai.domain.positions import EXTERNAL, Position
-from gambler_ai.domain.protection import Act, Decision, Terms, away_from, decide, shares
+from gambler_ai.domain.protection import Act, Decision, decide
 from tests.builders import D, a_position, an_order, at
 
 LONG = a_position(stop_loss=D(9))
