@@ -74,9 +74,13 @@ class Rehearsal:
 
     def trade(self, *flags: str) -> int:
         """Start `gambler run` with these flags; returns its process id."""
+        return self.begin("run", *flags)
+
+    def begin(self, *arguments: str) -> int:
+        """Start a command of ours that goes on beside us, in the place of the trader; returns its process id."""
         with self.log.open("ab") as log:
             self._trader = subprocess.Popen(
-                [*_GAMBLER, "run", *flags],
+                [*_GAMBLER, *arguments],
                 env=self._environment(),
                 cwd=self.folder,
                 stdin=subprocess.DEVNULL,

@@ -28,6 +28,7 @@ class SessionProcess:
         self.log = data_dir / "sessions" / f"{run.session_id}.log"
         self.log.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(self.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        self._from = os.fstat(descriptor).st_size
         try:
             self._child = subprocess.Popen(
                 command(run), stdin=subprocess.DEVNULL, stdout=descriptor, stderr=descriptor, start_new_session=True
@@ -42,9 +43,10 @@ class SessionProcess:
         return None if code is None else (code, self._last_words())
 
     def _last_words(self) -> str:
-        """What `gambler: ...` said at its end, else its last line."""
+        """What `gambler: ...` said at its end, else its last line that is no log line. Of this process only."""
         with self.log.open("rb") as file:
-            file.seek(max(0, self.log.stat().st_size - _LOOK_BACK))
-            text = file.read().decode(errors="replace")
-        said = text.rpartition("\ngambler: ")[2] if "\ngambler: " in text else text.strip().rpartition("\n")[2]
-        return masked(" ".join(said.split())[:500]) or "it said nothing"
+            file.seek(max(self._from, self.log.stat().st_size - _LOOK_BACK))
+            lines = file.read().decode(errors="replace").splitlines()
+        text = "\n".join(["", *(line for line in lines if not line.startswith("{"))])
+        _, clear, words = text.rpartition("\ngambler: ")
+        return masked(" ".join((words if clear else text.rpartition("\n")[2]).split())[:500]) or "it said nothing"
