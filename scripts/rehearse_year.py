@@ -4,8 +4,8 @@
 
 Trades a window of every trading day at speed `paced`; the lab moves the clock over the hours in which nobody trades,
 and stops at noon of closed weekdays. Exit 0 = every trading day had exactly one session, which ended before the close;
-no closed day had one; after every close each share held has a live stop; no order was sent outside a window; books and
-exchange agree in every share and cent.
+no closed day had one; after every close each share held has a live stop; entries were sent in the windows only, exits
+in the same trading day; books and exchange agree in every share and cent.
 """
 
 import argparse
@@ -157,12 +157,19 @@ class Year:
         if sorted(run["session_id"] for run in runs) != sorted(one["session_id"] for one in sessions):
             figures.problems.append("the sessions are not those of the runs, each once")
         self._judge_ends(sessions, days)
-        windows = [(parse_time(run["window_start"]), parse_time(run["window_end"])) for run in runs]
-        for request in record["requests"]:
-            at = parse_time(request["at"])
-            if request["method"] == "POST" and not any(start <= at <= end for start, end in windows):
-                figures.problems.append(f"{request['path']} at {request['at']}, outside every window")
+        self._judge_times(record["requests"], runs, days)
         figures.problems += [str(one) for one in compare(record, self._rehearsal.database_url, LABEL)]
+
+    def _judge_times(self, requests: list[dict[str, Any]], runs: list[dict[str, Any]], days: list[Session]) -> None:
+        """Entries belong into the window; shares of the last entry get their exit in the same trading day."""
+        begins = [parse_time(run["window_start"]) for run in runs]
+        entries = list(zip(begins, (parse_time(run["window_end"]) for run in runs), strict=True))
+        others = list(zip(begins, (one.close for one in days), strict=False))
+        for request in requests:
+            name, at = request["client_order_id"] or "", parse_time(request["at"])
+            allowed = entries if name.startswith("g1-e-") else others
+            if request["method"] == "POST" and not any(start <= at <= end for start, end in allowed):
+                self.figures.problems.append(f"{request['path']} {name} at {request['at']}, outside its time")
 
     def _judge_ends(self, sessions: list[dict[str, Any]], days: list[Session]) -> None:
         closes = {one.day: one.close for one in days}

@@ -145,6 +145,7 @@ class Rehearsal:
         self.directory = directory
         self.traders: list[Trader] = []
         self.opened: list[str] = []
+        self.deaths = 0
         self.shutdown = Shutdown()
         gateway = DirectGateway(self.exchange, *KEYS, self.clock)
         self.clock.observe(gateway.clock().now)
@@ -214,6 +215,7 @@ class Rehearsal:
         try:
             yield
         except SimulatedCrash:
+            self.deaths += 1
             self.kill_scheduler()
         finally:
             crashpoints.arm(None)

@@ -55,6 +55,7 @@ def test_a_scheduler_killed_at_any_step_is_replaced_without_a_second_session(
             rehearsal.until(at)
         rehearsal.drive()
         rehearsal.drive()
+    assert rehearsal.deaths == 1
     one_session_that_ended(rehearsal)
 
 
@@ -240,6 +241,7 @@ def test_holidays_and_early_closes_under_random_kills(rehearsal: Rehearsal) -> N
                 rehearsal.kill_scheduler()
             rehearsal.drive()
             rehearsal.drive()
+    assert rehearsal.deaths > 10
     runs, sessions = rehearsal.runs(), rehearsal.sessions()
     assert [run.slot.day for run in runs] == [one.day for one in expected]
     assert {run.status for run in runs} == {RunStatus.DONE}
