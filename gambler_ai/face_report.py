@@ -51,6 +51,10 @@ def _news(report: Row) -> list[str]:
     lines += [f"  halted    {halt}" for halt in what["halts"] if halt.partition(":")[0] not in what["blocked"]]
     if what.get("signals_missed"):
         lines.append(f"  missed    {what['signals_missed']} signals were too old to trade")
+    lines += [
+        f"  missed    {window['schedule']} on {window['trading_day']}: {window['why']}"
+        for window in what.get("windows_missed", ())
+    ]
     return lines
 
 

@@ -14,6 +14,8 @@ from gambler_ai.domain.market import iso
 from gambler_ai.domain.money import ZERO, text
 from gambler_ai.domain.orders import Role, parse_our_id
 from gambler_ai.domain.reconciliation import Action
+from gambler_ai.domain.schedules import RunStatus
+from gambler_ai.storage.schedules import Schedules
 from gambler_ai.trading.position_reconciler import Round, open_questions
 
 _WHAT = {
@@ -50,6 +52,16 @@ def account_of_downtime(before: Before, last: Round, applied: Sequence[Action], 
         "equity": _change(before.equity, account.equity),
         "cash": _change(before.cash, account.cash),
     }
+
+
+def windows_missed(schedules: Schedules, before: Before) -> list[dict[str, str]]:
+    """The windows of schedules in which nobody began a session, since the books were last written."""
+    missed = schedules.runs(status=RunStatus.MISSED)
+    return [
+        {"schedule": run.slot.schedule, "trading_day": str(run.slot.day), "why": run.result or ""}
+        for run in missed
+        if run.slot.end > before.last_alive
+    ]
 
 
 def not_done(last: Round) -> list[Action]:

@@ -14,9 +14,10 @@ from gambler_ai.domain.sessions import Session, SessionStatus
 from gambler_ai.errors import BrokerRefusesUs, BrokerUnreachable, DatabaseUnavailable, RateLimited
 from gambler_ai.logs import about, get_logger
 from gambler_ai.storage.journal import Head
+from gambler_ai.storage.schedules import Schedules
 from gambler_ai.trading import market_data
 from gambler_ai.trading.blocks import Blocks
-from gambler_ai.trading.downtime import amounts_of
+from gambler_ai.trading.downtime import amounts_of, windows_missed
 from gambler_ai.trading.house import House, Parts
 from gambler_ai.trading.loop import Loop, LoopRules
 from gambler_ai.trading.messages import Message
@@ -83,6 +84,7 @@ class SessionRun:
                 "session": session.session_id,
                 "halts": [halt.told for halt in books.state.records.active_halts()],
                 "signals_missed": loop.signals_missed,
+                "windows_missed": windows_missed(Schedules(self.parts.database, session.account_id), books.before),
                 "bars_replayed": replayed,
             },
         )

@@ -4,16 +4,24 @@ import contextlib
 import json
 import shutil
 import sqlite3
+from datetime import date, timedelta
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from gambler_ai.domain.orders import OrderStatus
 from gambler_ai.domain.positions import EXTERNAL
+from gambler_ai.domain.schedules import Run, RunStatus, Slot, read
+from gambler_ai.face_report import report_lines
+from gambler_ai.storage.records import find_account
+from gambler_ai.storage.scheduler_lease import SchedulerLease
+from gambler_ai.storage.schedules import Schedules
 from gambler_ai.trading.order_desk import Blocked
 from gambler_ai.trading.session_run import SessionRun
 from gambler_ai.trading.sessions import Request
+from tests.operations.rig import definition
 from tests.trading.driving import begun, minutes
 from tests.trading.rig import RESTING, SELL, Rig
 
@@ -139,3 +147,28 @@ def test_an_older_copy_of_the_database_halts_the_account(rig: Rig, tmp_path: Pat
     assert [(halt.symbol, halt.evidence["row"]) for halt in halts] == [(None, "R11"), ("AAA", "R11")]
     assert rig.shares == OURS  # bought after the copy was made, and found at the broker
     assert isinstance(rig.place(key="later"), Blocked)
+
+
+def test_windows_of_schedules_that_nobody_began_are_told_once(rig: Rig, run: SessionRun) -> None:
+    told: list[dict[str, Any]] = []
+    run.parts.show_report = told.append
+    missed_while_down(run)
+    begun(run)
+    window = {"schedule": "daily", "trading_day": "2026-11-23", "why": "no scheduler ran"}
+    assert told[0]["report"]["windows_missed"] == [window]
+    assert "  missed    daily on 2026-11-23: no scheduler ran" in report_lines(told[0])
+
+
+def missed_while_down(run: SessionRun) -> None:
+    """Two windows, of which the books have seen the first pass."""
+    database, clock = run.parts.database, run.parts.clock
+    account = find_account(database, "default")
+    assert account is not None
+    lease = SchedulerLease(database, account.account_id, clock)
+    lease.take(run.parts.holder)
+    schedules, plan = Schedules(database, account.account_id), read("daily", definition(), clock.now())
+    schedules.add(plan)
+    for day, end in ((20, clock.now() - timedelta(days=1)), (23, clock.now() + timedelta(days=1))):
+        slot = Slot("daily", date(2026, 11, day), end - timedelta(hours=1), end)
+        missed = Run(slot, f"s{day}", RunStatus.MISSED, plan, ended_at=end, result="no scheduler ran")
+        assert schedules.claim(missed, lease.token)
