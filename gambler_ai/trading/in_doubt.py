@@ -1,11 +1,12 @@
 """Settling orders in doubt: at start, after a reconnect and on every tick, by the same code.
 
-Found under its id: the broker's word counts. Not found: an exit, or an entry whose signal is still valid, is sent again
-under the same id; anything else waits until the settle window is over and three reads by two paths agree that it is
-absent. Absent is revocable: every look matches every broker order against every intent; an entry that shows up late
-is cancelled, and what it filled is kept.
+Found under its id: the broker's word counts. Not found: an exit, or, in a running session, an entry whose signal is
+still valid, is sent again under the same id; anything else waits until the settle window is over and three reads by
+two paths agree that it is absent. Absent is revocable: every look matches every broker order against every intent; an
+entry that shows up late is cancelled, and what it filled is kept.
 """
 
+from collections.abc import Set
 from dataclasses import dataclass, field
 from datetime import timedelta
 
@@ -26,6 +27,9 @@ AGREEING_READS = 3
 FIRST_WAIT_S = 0.25
 LONGEST_WAIT_S = 30.0
 NOWHERE = "found neither by its id nor in the list of all orders after the settle window; taken back should it show up"
+NOTHING = frozenset[Role]()
+EXITS = frozenset(Role) - {Role.ENTRY}
+EVERYTHING = frozenset(Role)
 RETRY_WITHIN = timedelta(hours=20)
 """Retries rest on the broker remembering client order ids; for how long is not documented, a trading day is safe."""
 
@@ -61,13 +65,14 @@ class InDoubt:
     def has_work(self) -> bool:
         return bool(self.orders() or self.late_entries())
 
-    def settle(self, *, send_again: bool = True) -> int:
-        """Look once after every order that is due; returns how many are still in doubt. Never waits.
+    def settle(self, again: Set[Role] = EVERYTHING) -> int:
+        """Look once after every order that is due, exits first; returns how many are still in doubt. Never waits.
 
-        Without `send_again` nothing leaves: at a start the books must know today's fills before an order is repeated.
+        Orders of the roles `again` may be sent again. At a start nothing is, before the books know today's fills; then
+        exits; entries only by a running session, which looks after what they buy.
         """
         now = self.clock.monotonic()
-        waiting = [*self.orders(), *self.late_entries()]
+        waiting = sorted([*self.orders(), *self.late_entries()], key=lambda order: order.role is Role.ENTRY)
         self._doubts = {o.client_order_id: self._doubts.get(o.client_order_id) or _Doubt(now, now) for o in waiting}
         for order in waiting:
             doubt = self._doubts[order.client_order_id]
@@ -77,14 +82,15 @@ class InDoubt:
                 if order.status is OrderStatus.WORKING:
                     self.desk.cancel(order, "an entry that showed up late")
                 else:
-                    self._look_after(order, doubt, now, send_again)
+                    self._look_after(order, doubt, now, again)
             except (BrokerUnreachable, RateLimited, BrokerRefusesUs) as error:
                 log.warning("in_doubt.no_answer", client_order_id=order.client_order_id, error=str(error))
-            doubt.wait_s = min(doubt.wait_s * 2, LONGEST_WAIT_S, max(FIRST_WAIT_S, self.settle_s / 4))
-            doubt.next_try = now + doubt.wait_s if send_again else now
+            if again:
+                doubt.wait_s = min(doubt.wait_s * 2, LONGEST_WAIT_S, max(FIRST_WAIT_S, self.settle_s / 4))
+                doubt.next_try = now + doubt.wait_s
         return len(self.orders())
 
-    def _look_after(self, order: Order, doubt: _Doubt, now: float, send_again: bool) -> None:
+    def _look_after(self, order: Order, doubt: _Doubt, now: float, again: Set[Role]) -> None:
         crashpoint("recovery.before_lookup")
         seen = self.gateway.order_by_client_id(order.client_order_id)
         crashpoint("recovery.after_lookup")
@@ -92,9 +98,9 @@ class InDoubt:
             crashpoint("recovery.before_resolve")
             self.desk.found(order, seen, "found by its client order id")
             crashpoint("recovery.after_resolve")
-        elif not send_again or now < self.desk.not_before:
+        elif not again or now < self.desk.not_before:
             return  # the broker named a time to come back: nobody refused, and nothing is absent
-        elif self._may_send_again(order):
+        elif order.role in again and self._may_send_again(order):
             self.desk.send_again(order)
         elif now - doubt.since >= self.settle_s:
             self._count_absence(order, doubt)

@@ -15,7 +15,7 @@ from gambler_ai.domain.reconciliation import Action, kept_moving, unreadable
 from gambler_ai.errors import BrokerUnreachable, RateLimited
 from gambler_ai.logs import get_logger
 from gambler_ai.trading.downtime import Before, account_of_downtime, not_done
-from gambler_ai.trading.in_doubt import NOWHERE, InDoubt
+from gambler_ai.trading.in_doubt import EXITS, NOTHING, NOWHERE, InDoubt
 from gambler_ai.trading.order_desk import OrderDesk, StopFlag
 from gambler_ai.trading.position_reconciler import PositionReconciler, Round
 from gambler_ai.trading.protection import Protection
@@ -75,11 +75,11 @@ class Recovery:
         doubtful = [order.client_order_id for order in self.in_doubt.orders()]
         with self.steps.step("settle what is in doubt"):
             if not self.reconciler.dry_run:
-                self.in_doubt.settle(send_again=False)
+                self.in_doubt.settle(NOTHING)
         with self.steps.step("look and apply"):
             last = self._round()
             if not self.reconciler.dry_run:
-                self.in_doubt.settle()
+                self.in_doubt.settle(EXITS)
         with self.steps.step("protect"):
             self._protect()
         with self.steps.step("prove"):
@@ -173,7 +173,7 @@ class Recovery:
             self._nap(wait)
             with contextlib.suppress(BrokerUnreachable, RateLimited):  # times in the books would only be older
                 self.clock.observe(self.reconciler.gateway.clock().now)
-            self.in_doubt.settle()
+            self.in_doubt.settle(EXITS)
             last = self._round()
             self._protect()
         return last

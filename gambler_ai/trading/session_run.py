@@ -19,6 +19,7 @@ from gambler_ai.trading import market_data
 from gambler_ai.trading.blocks import Blocks
 from gambler_ai.trading.downtime import amounts_of, windows_missed
 from gambler_ai.trading.house import House, Parts
+from gambler_ai.trading.in_doubt import EXITS
 from gambler_ai.trading.loop import Loop, LoopRules
 from gambler_ai.trading.messages import Message
 from gambler_ai.trading.opening import HeadFile
@@ -240,10 +241,10 @@ class SessionRun:
         return last.sight.account
 
     def _settle(self, loop: Loop, since: float) -> bool:
-        """Find, or send again, what is in doubt; whether that brought news. Asked to stop, we wait a moment for it; at
-        the end of the session's time as long as it takes to believe that an order is absent."""
+        """Find what is in doubt, or send it again when it is an exit; whether that brought news. Asked to stop, we wait
+        a moment for it; at the end of the session's time as long as it takes to believe that an order is absent."""
         before, clock = loop.in_doubt.orders(), self.parts.clock
-        while loop.in_doubt.settle() and not self.house.sends_nothing:
+        while loop.in_doubt.settle(EXITS) and not self.house.sends_nothing:
             patience_s = PROTECTION_PATIENCE_S if self.house.is_set() else 2 * loop.in_doubt.settle_s
             if clock.monotonic() - since >= patience_s:
                 break

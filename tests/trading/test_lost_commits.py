@@ -20,6 +20,7 @@ def test_an_intent_whose_commit_was_lost_is_found_and_settled(rig: Rig) -> None:
     assert rig.kinds()[-1] == "order.intended"
     assert rig.weather.sent == []
     rig.recovery.run()
+    rig.settle_for(1)
     order = rig.placed(RESTING)
     assert (order.status, order.attempts, len(rig.at_exchange())) == (OrderStatus.WORKING, 2, 1)
 

@@ -205,6 +205,7 @@ def test_a_crash_on_the_order_road_leaves_nothing_or_an_intent_that_finds_its_or
     with pytest.raises(SimulatedCrash):
         rig.place()
     rig.restart()
+    rig.settle_for(1)  # the session goes on: only now an entry may be sent again
     assert len(rig.weather.sent) == requests
     assert len(rig.at_exchange()) == requests
     assert rig.placed().attempts == (attempts or 1)

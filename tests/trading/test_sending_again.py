@@ -5,10 +5,16 @@ from dataclasses import replace
 
 import pytest
 
+from gambler_ai import crashpoints
 from gambler_ai.broker.alpaca_rest import Reply
-from gambler_ai.domain.orders import OrderStatus
+from gambler_ai.crashpoints import CrashPlan, SimulatedCrash
+from gambler_ai.domain.orders import Order, OrderStatus
 from gambler_ai.domain.reconciliation import Action
-from tests.trading.rig import BUY, RESTING, SELL, Rig
+from gambler_ai.trading.maintenance import reconcile
+from gambler_ai.trading.messages import Tick
+from gambler_ai.trading.session_run import SessionRun
+from gambler_ai.trading.sessions import Request
+from tests.trading.rig import BUY, PROTECTED, RESTING, SELL, Rig
 
 
 def test_an_exit_that_could_not_reach_the_broker_is_sent_again(rig: Rig) -> None:
@@ -57,3 +63,40 @@ def test_a_broker_that_keeps_asking_to_wait_is_not_pressed(rig: Rig) -> None:
     rig.placed(RESTING)
     rig.settle_for(15)
     assert len(rig.weather.sent) == 2
+
+
+def killed_before_the_request(rig: Rig, symbol: str = "AAA") -> Order:
+    """An entry of which the books say that it may have left, and which never did."""
+    crashpoints.arm(CrashPlan("order.before_send", in_process=True))
+    with pytest.raises(SimulatedCrash):
+        rig.place(replace(PROTECTED, symbol=symbol), "bar:two:0")
+    rig.close()
+    return next(order for order in rig.state.book.orders.values() if order.status is OrderStatus.SENDING)
+
+
+def test_reconcile_opens_no_position(rig: Rig) -> None:
+    order = killed_before_the_request(rig)
+    code, report = reconcile(rig.opened_anew(), dry_run=False)
+    rig.open()
+    assert (rig.at_exchange(), rig.order(order).status) == ([], OrderStatus.ABSENT)
+    assert (code, [action["row"] for action in report["applied"]]) == (0, ["R14"])
+
+
+def test_after_a_start_exits_leave_before_entries(rig: Rig) -> None:
+    rig.bought()
+    killed_before_the_request(rig, "BBB")
+    rig.open()
+    rig.recovery.run()
+    assert [(o["symbol"], o["side"]) for o in rig.at_exchange()[1:]] == [("AAA", "sell")]
+    rig.settle_for(1)  # the session goes on, and the signal is still valid
+    assert [(o["symbol"], o["side"]) for o in rig.at_exchange()[1:]] == [("AAA", "sell"), ("BBB", "buy")]
+
+
+def test_an_entry_that_may_still_leave_does_so_in_the_session_that_is_resumed(rig: Rig, run: SessionRun) -> None:
+    rig.open()
+    order = killed_before_the_request(rig)
+    loop = run.begin(Request(resume=""))
+    assert rig.at_exchange() == []
+    rig.clock.sleep(0.5)
+    loop.step(Tick())
+    assert [o["client_order_id"] for o in rig.at_exchange()] == [order.client_order_id]
