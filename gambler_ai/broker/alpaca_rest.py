@@ -28,14 +28,13 @@ from gambler_ai.broker.gateway import (
 from gambler_ai.clock import Clock
 from gambler_ai.domain.corporate import ShareChange
 from gambler_ai.domain.market import MINUTE, Bar, TradingDay, iso
-from gambler_ai.domain.orders import BrokerOrder, Order
+from gambler_ai.domain.orders import GROUPS, BrokerOrder, Order
 from gambler_ai.errors import BrokerRefusesUs, BrokerUnreachable, HumanNeeded, OutcomeUnknown, RateLimited, Stop
 
 T = TypeVar("T")
 
 ORDERS = "trade_updates"  # the names of the two streams
 BARS = "bars"
-GROUPS = ("bracket", "oco", "oto")
 
 ORDERS_PAGE = 500  # the most Alpaca gives; its default is 50
 ACTIVITIES_PAGE = 100

@@ -248,6 +248,11 @@ class Confirmations:
         return [f for f in findings if len(self._seen[f]) >= self.rounds and at - self._seen[f][0] >= self.span_s]
 
     @property
+    def wait_s(self) -> float:
+        """Between two rounds, so that no more of them are needed than the rules ask for."""
+        return max(0.2, self.span_s / max(1, self.rounds - 1))
+
+    @property
     def pending(self) -> list[Any]:
         return list(self._seen)
 

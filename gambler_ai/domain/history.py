@@ -15,10 +15,10 @@ from gambler_ai.domain.corporate import ShareChange
 from gambler_ai.domain.cover import PROTECTIVE
 from gambler_ai.domain.fills import Fill
 from gambler_ai.domain.money import ZERO
-from gambler_ai.domain.orders import Order, Role
+from gambler_ai.domain.orders import GROUPS, Order, Role
 from gambler_ai.domain.positions import EXTERNAL
 from gambler_ai.domain.reconciliation import Look
-from gambler_ai.domain.sightings import GROUPS, adopted, facts_of_sighting
+from gambler_ai.domain.sightings import adopted, facts_of_sighting
 from gambler_ai.domain.values import replace
 
 

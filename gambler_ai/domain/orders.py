@@ -12,6 +12,8 @@ from gambler_ai.domain.money import ZERO
 from gambler_ai.domain.values import replace
 
 ID_PREFIX = "g1-"
+GROUPS = ("bracket", "oco", "oto")
+"""Classes of orders that have legs."""
 _OUR_ID = re.compile(r"g1-([estxc])(\d*)-([a-z0-9]{1,12})-[a-z2-7]{20}")
 
 

@@ -11,6 +11,7 @@ from gambler_ai.domain.facts import Fact
 from gambler_ai.domain.fills import Fill, covered, inferred_from_snapshot, refined, uncovered_parts
 from gambler_ai.domain.money import ZERO, text
 from gambler_ai.domain.orders import (
+    GROUPS,
     BrokerOrder,
     Order,
     OrderStatus,
@@ -25,7 +26,6 @@ from gambler_ai.domain.positions import EXTERNAL
 from gambler_ai.domain.values import replace
 
 STREAM = "stream"
-GROUPS = ("bracket", "oco", "oto")
 
 
 class Collision(Exception):

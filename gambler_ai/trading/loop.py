@@ -343,15 +343,11 @@ class Loop:
         self.keep_head(self.state.head)
         confirming = bool(done.pending) or done.plan.unsteady
         usual = min(POLL_EVERY_S, self.rules.look_every_s) if self._polling else self.rules.look_every_s
-        wait = min(self._confirm_wait_s(), usual) if confirming else usual
+        wait = min(self.reconciler.confirmations.wait_s, usual) if confirming else usual
         self._look_due = self.clock.monotonic() + wait
 
     def _learn(self, done: Round) -> None:
         self.protection.learn(done)
-
-    def _confirm_wait_s(self) -> float:
-        rules = self.reconciler.confirmations
-        return max(0.2, rules.span_s / max(1, rules.rounds - 1))
 
     def _fill_the_gap(self) -> None:
         missed = missed_bars(self.gateway, self.host, self.session.symbols, self.clock.now())

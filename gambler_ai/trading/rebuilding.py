@@ -15,10 +15,9 @@ from gambler_ai.domain.differences import Confirmations
 from gambler_ai.domain.facts import note, to_json
 from gambler_ai.domain.history import History
 from gambler_ai.domain.market import iso
-from gambler_ai.domain.orders import TERMINAL, BrokerOrder, owner_slug, parse_our_id, status_from_broker
+from gambler_ai.domain.orders import GROUPS, TERMINAL, BrokerOrder, owner_slug, parse_our_id, status_from_broker
 from gambler_ai.domain.rebuilding import Rebuilt, rebuild, span_of
 from gambler_ai.domain.reconciliation import Difference
-from gambler_ai.domain.sightings import GROUPS
 from gambler_ai.errors import AlreadyStored, BrokerUnreachable, HumanNeeded, RateLimited
 from gambler_ai.logs import get_logger
 from gambler_ai.storage import schema
@@ -29,7 +28,7 @@ from gambler_ai.trading import opening, turn
 from gambler_ai.trading.downtime import amounts_of
 from gambler_ai.trading.house import House
 from gambler_ai.trading.look import take_look
-from gambler_ai.trading.recovery import READ_TRIES
+from gambler_ai.trading.patience import READ_TRIES, read_patiently
 from gambler_ai.trading.shutdown import EXIT_DONE, EXIT_NEEDS_A_HUMAN
 
 log = get_logger("rebuilding")
@@ -127,7 +126,7 @@ def _believed(house: House, account_id: str) -> Memory:
                     f"the broker's positions keep changing while its history is read ({_named(doubts, moving)}); "
                     "nothing was written. Stop what else trades this account, and try again"
                 )
-            turn.pause(clock, house, max(0.2, rules.confirm_span_s / max(1, rules.confirm_rounds - 1)))
+            turn.pause(clock, house, confirmations.wait_s)
 
 
 @dataclass
@@ -168,15 +167,13 @@ def _named(doubts: tuple[Difference | str, ...], moving: frozenset[str]) -> str:
 
 
 def _read_patiently(house: House, account_id: str, groups: "Groups") -> Memory:
-    for attempt in range(READ_TRIES):
-        try:
-            return _read(house.parts.gateway, account_id, house.parts.clock.now(), groups)
-        except (BrokerUnreachable, RateLimited) as error:
-            if attempt == READ_TRIES - 1:
-                raise
-            log.warning("history.read_failed", error=str(error), attempt=attempt + 1)
-            turn.pause(house.parts.clock, house, min(0.5 * 2**attempt, 5.0))
-    raise AssertionError("unreachable")
+    gateway, clock = house.parts.gateway, house.parts.clock
+    try:
+        return read_patiently(lambda: _read(gateway, account_id, clock.now(), groups), clock, house)
+    except (BrokerUnreachable, RateLimited):
+        if house.is_set():
+            raise turn.StoppedEarly from None
+        raise
 
 
 def _read(gateway: Gateway, account_id: str, now: datetime, groups: "Groups") -> Memory:

@@ -11,12 +11,13 @@ from typing import Any
 
 from gambler_ai.clock import Clock
 from gambler_ai.domain.orders import UNRESOLVED, Order, OrderStatus
-from gambler_ai.domain.reconciliation import Action, kept_moving, unreadable
+from gambler_ai.domain.reconciliation import Action, kept_moving
 from gambler_ai.errors import BrokerUnreachable, RateLimited
 from gambler_ai.logs import get_logger
 from gambler_ai.trading.downtime import Before, account_of_downtime, not_done
 from gambler_ai.trading.in_doubt import EXITS, NOTHING, NOWHERE, InDoubt
 from gambler_ai.trading.order_desk import OrderDesk, StopFlag
+from gambler_ai.trading.patience import nap, read_patiently
 from gambler_ai.trading.position_reconciler import PositionReconciler, Round
 from gambler_ai.trading.protection import Protection
 from gambler_ai.trading.state_manager import StateManager
@@ -26,8 +27,6 @@ log = get_logger("recovery")
 MAX_ROUNDS = 3
 APART_S = 1.0
 PROTECTION_PATIENCE_S = 3.0
-READ_TRIES = 5
-GIVEN_UP = f"Read {READ_TRIES} times; nothing was concluded from it (R15). Start again when the broker answers"
 
 
 @dataclass
@@ -104,17 +103,7 @@ class Recovery:
             self.settled.append(f"{order.symbol}: {order.client_order_id} -> {order.status}")
 
     def _round(self) -> Round:
-        for attempt in range(READ_TRIES):
-            try:
-                done = self.reconciler.round()
-                break
-            except (BrokerUnreachable, RateLimited) as error:
-                if self.stop.is_set():
-                    raise
-                if attempt == READ_TRIES - 1:
-                    raise type(error)(f"{error}. {GIVEN_UP}") from error
-                log.warning("recovery.read_failed", row=unreadable(error).row, error=str(error), attempt=attempt + 1)
-                self.clock.sleep(min(0.5 * 2**attempt, 5.0))
+        done = read_patiently(self.reconciler.round, self.clock, self.stop)
         self.learn(done)
         return done
 
@@ -137,7 +126,7 @@ class Recovery:
         rounds: list[Round] = []
         while len(rounds) < MAX_ROUNDS and not self.stop.is_set() and not self.reconciler.dry_run:
             if rounds:
-                self._nap(APART_S)
+                nap(self.clock, self.stop, APART_S)
             last = self._round()
             if not last.changed and not last.plan.unsteady:
                 return last
@@ -165,23 +154,17 @@ class Recovery:
     def confirm(self, last: Round) -> Round:
         """Look again until every difference is explained, imported or halted; at most as long as that may take."""
         rules = self.reconciler.confirmations
-        wait = max(0.2, rules.span_s / max(1, rules.rounds - 1))
         limit = self.clock.monotonic() + 2 * rules.span_s + self.in_doubt.settle_s + 30
         while (last.pending or self.in_doubt.has_work) and not self.stop.is_set():
             if self.clock.monotonic() > limit:
                 return last
-            self._nap(wait)
+            nap(self.clock, self.stop, rules.wait_s)
             with contextlib.suppress(BrokerUnreachable, RateLimited):  # times in the books would only be older
                 self.clock.observe(self.reconciler.gateway.clock().now)
             self.in_doubt.settle(EXITS)
             last = self._round()
             self._protect()
         return last
-
-    def _nap(self, seconds: float) -> None:
-        end = self.clock.monotonic() + seconds
-        while not self.stop.is_set() and (left := end - self.clock.monotonic()) > 0:
-            self.clock.sleep(min(left, 0.2))
 
     def report(self, last: Round, extra: dict[str, Any]) -> dict[str, Any]:
         """ "While you were down", as JSON data: what happened, what was repaired, what is still blocked."""

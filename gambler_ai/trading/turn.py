@@ -14,6 +14,7 @@ from gambler_ai.storage import lease
 from gambler_ai.storage.database import Database
 from gambler_ai.storage.records import StoredAccount, find_account
 from gambler_ai.trading.order_desk import DeskRules, StopFlag
+from gambler_ai.trading.patience import nap
 
 log = get_logger("turn")
 
@@ -100,8 +101,6 @@ def wait_out_the_sender(database: Database, account: StoredAccount, book: Book, 
 
 def pause(clock: Clock, stop: StopFlag, seconds: float) -> None:
     """Sleep; raises StoppedEarly when a signal comes."""
-    end = clock.monotonic() + seconds
-    while (left := end - clock.monotonic()) > 0:
-        if stop.is_set():
-            raise StoppedEarly
-        clock.sleep(min(left, 0.2))
+    nap(clock, stop, seconds)
+    if seconds > 0 and stop.is_set():
+        raise StoppedEarly
