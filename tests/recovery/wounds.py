@@ -87,7 +87,9 @@ def reconciled(house: House) -> Any:
 
 
 def resumed(house: House) -> Any:
-    """`gambler run --resume`, and a clean stop as soon as it could trade."""
+    """`gambler run --resume`, and a clean stop as soon as it could trade. What nothing explains is not confirmed by
+    then, however long the end waits for what is in doubt: a crash would begin to count anew."""
+    house.parts.rules = replace(house.parts.rules, confirm_span_s=3600)
     run = SessionRun(house.parts)
     run.house = house
     return run.end(run.begin(Request(resume="")))
