@@ -142,7 +142,7 @@ class Simulator:
             case "database lost" if self.examiner.may_resume():
                 self._other_books(disk.LOST, _empty_books())
                 traders.must_rebuild = True
-            case "backup" if not traders.must_rebuild:
+            case "backup" if self.examiner.may_resume() and not traders.must_rebuild:
                 self.report.fired[disk.BACKUP] += 1
                 self.examiner.back_up(self._backup)
             case "older copy" if self._backup.exists() and not traders.must_rebuild:
