@@ -203,7 +203,7 @@ def next_step(
 ) -> tuple[Step, RunStatus, str]:
     """What an open run needs. `held` = a living process has the account, `wanted` = the schedule is neither paused nor
     removed, `last` = how the process we started ended: exit code and its last words."""
-    if session is not None and session.status is SessionStatus.STOPPED and session.ends_at <= now:
+    if session is not None and session.is_over(now):
         halted = f"; {HOPELESS[3]}" if last and last[0] == 3 else ""
         return Step.CLOSE, RunStatus.DONE, f"ended {_minute(session.end_time or session.ends_at)}{halted}"
     if held:

@@ -36,6 +36,10 @@ class Session:
     initial_capital: Decimal | None = None
     final_capital: Decimal | None = None
 
+    def is_over(self, now: datetime) -> bool:
+        """Stopped, and in its time: by `now`, which may have been read before it ended, or by its own end."""
+        return self.status is SessionStatus.STOPPED and self.ends_at <= max(now, self.end_time or now)
+
 
 def may_step(current: SessionStatus, to: SessionStatus) -> bool:
     return to in SESSION_STEPS[current]

@@ -174,10 +174,11 @@ class Scheduler:
 
     def _attend(self, run: Run, *, wanted: bool) -> None:
         parts = self.parts
+        held = self._held()  # first: of an account that was free then, the session's row says the truth
         session = Records(parts.database, self.account_id).session(run.session_id)
         wall = lease.database_time(parts.database, parts.clock)
         step, status, why = policy.next_step(
-            run, session, parts.clock.now(), wall, held=self._held(), wanted=wanted, last=self._ends.get(run.session_id)
+            run, session, parts.clock.now(), wall, held=held, wanted=wanted, last=self._ends.get(run.session_id)
         )
         if step is Step.START:
             self._start(run, wall + policy.wait_after(run.starts + 1, parts.restart_wait_s))

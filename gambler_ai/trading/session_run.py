@@ -62,6 +62,9 @@ class SessionRun:
         if self.house.open(standby=request.standby).waited and not self._anything_left():
             log.info("standby.ends", why="the session we stood by for ended in its time")
             raise StoppedEarly
+        if request.session is not None and self._is_over(request.session):
+            log.info("session.over", session=request.session)
+            raise StoppedEarly
         choice = self._choose(request)
         about(session=choice.session.session_id)
         early = self.house.listen(choice.session.symbols)
@@ -106,6 +109,11 @@ class SessionRun:
         sessions = self.house.books.state.records.sessions()
         now = self.parts.clock.now()
         return not sessions or any(one.status is not SessionStatus.STOPPED or one.ends_at > now for one in sessions)
+
+    def _is_over(self, session_id: str) -> bool:
+        """Somebody was quicker: the session has ended in its time."""
+        session = self.house.books.state.records.session(session_id)
+        return session is not None and session.is_over(self.parts.clock.now())
 
     def _choose(self, request: Request) -> Choice:
         """Settle every question of usage before a session row is written."""

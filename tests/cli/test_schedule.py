@@ -132,9 +132,11 @@ def test_a_session_id_is_begun_once_and_gone_on_with(world: World) -> None:
     flags = ("--session", "by-hand", "--until", "2026-11-20T14:34:00Z")
     first = world.gambler("run", "--init-db", *QUICK, *flags)
     assert first.code == 0, first.err
+    before = world.sessions()
+    assert [one["session_id"] for one in before] == ["by-hand"]
     again = world.gambler("run", *QUICK, *flags)
     assert again.code == 0, again.err
-    assert [one["session_id"] for one in world.sessions()] == ["by-hand"]
+    assert world.sessions() == before
     refused(world.gambler("run", *QUICK, "--session", "another", *flags[2:]), "is past", "no session was begun")
 
 

@@ -344,6 +344,11 @@ def test_a_session_that_ended_in_its_time_closes_the_run_whoever_holds_the_accou
         assert step(RUN, session(SessionStatus.STOPPED), OVER, held=held) == (Step.CLOSE, RunStatus.DONE)
 
 
+def test_a_session_that_ended_since_the_clock_was_read_ended_in_its_time() -> None:
+    ended = replace(session(SessionStatus.STOPPED), end_time=RUN.slot.end)
+    assert step(RUN, ended, RUN.slot.end - timedelta(minutes=5)) == (Step.CLOSE, RunStatus.DONE)
+
+
 def test_a_crashed_session_whose_time_is_over_is_started_to_be_recovered_and_stopped() -> None:
     assert step(replace(RUN, starts=1), session(SessionStatus.CRASHED), OVER)[0] is Step.START
 

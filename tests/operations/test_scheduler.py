@@ -141,6 +141,26 @@ def test_a_frozen_session_is_replaced_when_its_time_is_over(
     one_session_that_ended(rehearsal)
 
 
+def test_a_session_that_ends_while_the_scheduler_looks_is_not_started_again(
+    rehearsal: Rehearsal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between two reads of one look: the account is free, and the session was still active when it was read."""
+    rehearsal.add()
+    rehearsal.until(IN_THE_WINDOW)
+    rehearsal.kill_scheduler()
+    (trader,), is_held = rehearsal.traders, rehearsal.scheduler._held
+
+    def ends_meanwhile() -> bool:
+        rehearsal.exchange.advance_to(OVER)
+        trader.drive()
+        return is_held()
+
+    monkeypatch.setattr(rehearsal.scheduler, "_held", ends_meanwhile)
+    rehearsal.scheduler.look()
+    one_session_that_ended(rehearsal)
+    assert rehearsal.runs()[0].starts == 1
+
+
 def test_too_many_deaths_halt_the_account_with_the_reason(rehearsal: Rehearsal) -> None:
     rehearsal.add(restarts=1)
     for _ in range(2):
