@@ -28,7 +28,7 @@ from gambler_ai.broker.gateway import (
 from gambler_ai.clock import Clock
 from gambler_ai.domain.corporate import ShareChange
 from gambler_ai.domain.market import MINUTE, Bar, TradingDay, iso
-from gambler_ai.domain.orders import GROUPS, BrokerOrder, Order
+from gambler_ai.domain.orders import GROUPS, BrokerOrder, Order, Role
 from gambler_ai.errors import BrokerRefusesUs, BrokerUnreachable, HumanNeeded, OutcomeUnknown, RateLimited, Stop
 
 T = TypeVar("T")
@@ -43,6 +43,8 @@ BARS_PAGE = 10_000
 MOST_HELD = 10_000
 RATE_WINDOW_S = 60.0
 MAX_POSTS_PER_MINUTE = 100
+KEPT_FOR_EXITS = 5
+"""One in so many of a minute's orders leaves only as an exit."""
 
 _KEYS_REFUSED = (401, 403)
 _REFUSALS_WITH_CODE = (400, 403, 404, 409, 422)
@@ -83,7 +85,8 @@ class PostLimit:
     """Counts orders on their way out, and knows nothing else: the last barrier against a loop gone wild.
 
     (Knight Capital 2012: 212 orders became four million because nothing compared orders out with orders in.)
-    Minutes are the exchange's, so that a rehearsal at sixty times the speed is judged like the real day.
+    Entries end before exits do: whatever ran wild, the shares it bought still get their stops. Minutes are the
+    exchange's, so that a rehearsal at sixty times the speed is judged like the real day.
     """
 
     def __init__(self, seconds: Callable[[], float], per_minute: int, per_intent: int = 5) -> None:
@@ -93,23 +96,30 @@ class PostLimit:
         self._times: deque[float] = deque()
         self._attempts: Counter[str] = Counter()
 
-    def take(self, client_order_id: str) -> None:
+    def take(self, order: Order) -> None:
         """Count one POST about to leave; raises HumanNeeded instead when it would be one too many."""
         now = self._seconds()
         while self._times and self._times[0] <= now - RATE_WINDOW_S:
             self._times.popleft()
-        if len(self._times) >= self._per_minute:
+        kept = self._per_minute // KEPT_FOR_EXITS if order.role is Role.ENTRY else 0
+        if len(self._times) >= self._per_minute - kept:
             raise HumanNeeded(
-                f"{self._per_minute} orders left within one minute; no more are sent. "
-                "Look for a loop in the strategy before lifting the halt"
+                f"{self._per_minute - kept} orders left within one minute; no more are sent"
+                + (", but exits. " if kept else ". ")
+                + "Look for a loop in the strategy before lifting the halt"
             )
-        if self._attempts[client_order_id] >= self._per_intent:
+        if self._attempts[order.client_order_id] >= self._per_intent:
             raise HumanNeeded(
-                f"order {client_order_id} was sent {self._per_intent} times; it is not sent again. "
+                f"order {order.client_order_id} was sent {self._per_intent} times; it is not sent again. "
                 "Look it up at the broker before lifting the halt"
             )
         self._times.append(now)
-        self._attempts[client_order_id] += 1
+        self._attempts[order.client_order_id] += 1
+
+    def give_back(self, order: Order) -> None:
+        """The POST that was counted last did not leave after all."""
+        self._times.pop()
+        self._attempts[order.client_order_id] -= 1
 
 
 class RestGateway(ABC):
@@ -130,7 +140,7 @@ class RestGateway(ABC):
 
     def submit(self, order: Order) -> Accepted | Refused:
         fields = mapping.order_fields(order)
-        self._posts.take(order.client_order_id)
+        self._posts.take(order)
 
         def understood(reply: Reply) -> Accepted | Refused:
             if reply.status != 200:
@@ -140,7 +150,11 @@ class RestGateway(ABC):
                 raise ValueError(f"the answer is about another order, {seen.client_order_id}")
             return Accepted(seen)
 
-        return self._change("POST", "/orders", fields, f"order {order.client_order_id}", understood)
+        try:
+            return self._change("POST", "/orders", fields, f"order {order.client_order_id}", understood)
+        except BrokerUnreachable:
+            self._posts.give_back(order)
+            raise
 
     def cancel(self, broker_order_id: str) -> Accepted | Refused | None:
         def understood(reply: Reply) -> Accepted | Refused | None:

@@ -100,6 +100,10 @@ class Examiner:
         if sent == 1:
             self._all("I19", invariants.no_entry_beside_a_doubt(intent, self._books.intents.values()))
 
+    def stayed(self, client_order_id: str) -> None:
+        """No byte of the request that was about to leave did: it was no attempt."""
+        self._sent[client_order_id] -= 1
+
     def after_step(self) -> None:
         changed = [*self._changed, *(name for name in self._books.refresh() if name not in self._changed)]
         self._changed.clear()

@@ -216,7 +216,7 @@ def _nothing(endpoint: str) -> Reply:
 
 class FaultyGateway(DirectGateway):
     """The direct gateway of one process, over a network that fails; `passing` is told where a crash may come, `leaving`
-    of every order on its way out."""
+    of every order on its way out, `stayed` of one of which no byte left."""
 
     def __init__(
         self,
@@ -225,17 +225,24 @@ class FaultyGateway(DirectGateway):
         clock: ProcessClock,
         passing: Callable[[str], None],
         leaving: Callable[[str], None],
+        stayed: Callable[[str], None],
     ) -> None:
         super().__init__(world.exchange, *KEYS, clock)
         self._network = network
         self._passing = passing
         self._leaving = leaving
+        self._stayed = stayed
 
     def _exchanged(self, method: str, path: str, fields: dict[str, str]) -> Reply:
         self._passing(f"{method} before")
         if method == "POST":
             self._leaving(fields["client_order_id"])
-        answer = self._network.carry(method, path, fields)
+        try:
+            answer = self._network.carry(method, path, fields)
+        except BrokerUnreachable:
+            if method == "POST":
+                self._stayed(fields["client_order_id"])
+            raise
         self._passing(f"{method} after")
         return answer
 

@@ -62,6 +62,7 @@ class Process:
         number: int,
         passing: Callable[["Process", str], None],
         leaving: Callable[["Process", str], None],
+        stayed: Callable[["Process", str], None],
     ) -> None:
         self.number = number
         self.ended: str | None = None
@@ -71,7 +72,12 @@ class Process:
         self._world = world
         self.renewed = world.elapsed
         self.gateway = FaultyGateway(
-            world, network, self.clock, lambda point: passing(self, point), lambda name: leaving(self, name)
+            world,
+            network,
+            self.clock,
+            lambda point: passing(self, point),
+            lambda name: leaving(self, name),
+            lambda name: stayed(self, name),
         )
         self.database = world.database()
         outside = Outside(

@@ -128,7 +128,7 @@ class Traders:
     def new_process(self) -> Process:
         self._started += 1
         self._report.happened["starts"] += 1
-        return Process(self._world, self._network, self._started, self._passed_by, self._leaving)
+        return Process(self._world, self._network, self._started, self._passed_by, self._leaving, self._stayed)
 
     def _start_one(self) -> Process:
         """It becomes the trader if it gets there."""
@@ -194,6 +194,10 @@ class Traders:
             self._examiner.leaves(client_order_id)
         else:
             self._report.happened["sent by the replaced"] += 1
+
+    def _stayed(self, process: Process, client_order_id: str) -> None:
+        if process is self._holder:
+            self._examiner.stayed(client_order_id)
 
     @property
     def _number(self) -> int:

@@ -255,11 +255,11 @@ class OrderDesk:
         return self._stop.sends_nothing if order.position_id is not None else self._stop.is_set()
 
     def _not_sent(self, order: Order, why: str) -> Order:
-        """No byte of this attempt left. Earlier attempts may have: then the order stays in doubt. So does an exit,
-        which somebody still wants: it is sent again as soon as the broker can be reached."""
+        """No byte of this attempt left, so it does not count. Earlier attempts may have: then the order stays in doubt.
+        So does an exit, which somebody still wants: it is sent again as soon as the broker can be reached."""
         wanted = order.role is not Role.ENTRY and not self._is_stopped_for(order)
         to = OrderStatus.IN_DOUBT if wanted or order.attempts > 1 else OrderStatus.WITHDRAWN
-        return self._outcome(order, step(order, to, self._clock.now(), error=why))
+        return self._outcome(order, step(order, to, self._clock.now(), error=why, attempts=order.attempts - 1))
 
     def _refused(self, order: Order, answer: Refused) -> Order:
         """A refusal proves nothing about earlier attempts, and 422/409 may be our own order: look before believing."""

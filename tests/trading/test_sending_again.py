@@ -10,6 +10,7 @@ from gambler_ai.broker.alpaca_rest import Reply
 from gambler_ai.crashpoints import CrashPlan, SimulatedCrash
 from gambler_ai.domain.orders import Order, OrderStatus
 from gambler_ai.domain.reconciliation import Action
+from gambler_ai.errors import HumanNeeded
 from gambler_ai.trading.maintenance import reconcile
 from gambler_ai.trading.messages import Tick
 from gambler_ai.trading.session_run import SessionRun
@@ -25,7 +26,7 @@ def test_an_exit_that_could_not_reach_the_broker_is_sent_again(rig: Rig) -> None
     rig.settle_for(5)
     rig.pass_time(60)
     rig.recovery.run()
-    assert (rig.order(order).status, rig.order(order).attempts, rig.shares) == (OrderStatus.FILLED, 2, {})
+    assert (rig.order(order).status, rig.order(order).attempts, rig.shares) == (OrderStatus.FILLED, 1, {})
 
 
 @pytest.mark.parametrize("halted", ["AAA", "BBB"])
@@ -100,3 +101,24 @@ def test_an_entry_that_may_still_leave_does_so_in_the_session_that_is_resumed(ri
     rig.clock.sleep(0.5)
     loop.step(Tick())
     assert [o["client_order_id"] for o in rig.at_exchange()] == [order.client_order_id]
+
+
+def test_entries_leave_room_for_exits_in_a_minutes_orders(rig: Rig) -> None:
+    rig.bought()
+    wild = rig.placed(replace(RESTING, symbol="BBB"), key="wild")
+    for number in range(79):
+        rig.parts.gateway.submit(replace(wild, client_order_id=f"g1-e-wild-{number}"))
+    with pytest.raises(HumanNeeded, match="80 orders left within one minute; no more are sent, but exits"):
+        rig.parts.gateway.submit(replace(wild, client_order_id="g1-e-wild-79"))
+    rig.protection.run()
+    assert rig.live_exits() == [("stop", "10", "95", "new")]
+
+
+def test_an_exit_that_cannot_leave_keeps_its_attempts_until_it_can(rig: Rig) -> None:
+    rig.bought()
+    rig.weather.posts = ["unreachable"] * 9
+    rig.protection.run()
+    rig.settle_for(20)
+    assert rig.weather.posts == []
+    assert rig.live_exits() == [("stop", "10", "95", "new")]
+    assert len(rig.weather.sent) == 2
