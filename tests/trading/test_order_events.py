@@ -117,7 +117,11 @@ def test_a_stop_moved_twice_is_ours_also_when_only_its_last_event_arrives(rig: R
     take_all(run, loop, deaf=True)
     third = rig.replace_by_hand(second, "93")
     market_moves(rig, run, 1)
-    take_all(run, loop)
+    awake(loop)
+    while not run.parts.inbox.is_empty:
+        message = run.parts.inbox.take(0.0)
+        if isinstance(message, OrderEvent) and message.order.broker_order_id == third:
+            loop.step(message)
     order = loop.state.book.order_by_broker_id(third)
     assert order is not None
     assert (order.role, order.owner) == (Role.STOP, loop.session.owner)
