@@ -102,14 +102,19 @@ class Year:
             if victim != "scheduler":
                 what = f"the session of {session.day}"
                 self._rehearsal.wait(lambda: self._trader() or self._is_over(session.day), what, within_s=60)
-            time.sleep(self._chance.uniform(0, 1))
-            self._kill(victim)
+            time.sleep(self._chance.uniform(0, 0.5))
+            if not self._kill(victim):
+                self._plan.setdefault(self.figures.trading_days + 1, []).append(victim)
         self._rehearsal.wait(lambda: self._is_over(session.day), f"the run of {session.day}", within_s=180)
         self._rehearsal.lab("POST", "clock", to=iso(session.close + timedelta(minutes=1)))
         self._look_overnight(session.day)
 
-    def _kill(self, victim: str) -> None:
-        if victim in ("session", "both") and (pid := self._trader()) is not None:
+    def _kill(self, victim: str) -> bool:
+        """False when the session was quicker, and somebody has to die another day."""
+        pid = self._trader()
+        if victim != "scheduler":
+            if pid is None:
+                return False
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
                 self.figures.killed_sessions += 1
@@ -117,6 +122,7 @@ class Year:
             self._rehearsal.kill()
             self.figures.killed_schedulers += 1
             self._rehearsal.begin("schedule", "run")
+        return True
 
     def _trader(self) -> int | None:
         """The process that holds the account, if it lives."""
