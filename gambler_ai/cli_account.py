@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gambler_ai.cli_reading import JSON, answer_with, settings_now
-from gambler_ai.errors import UsageError
+from gambler_ai.errors import GamblerError, UsageError
 
 if TYPE_CHECKING:
     from gambler_ai.config import Settings
@@ -156,6 +156,24 @@ def cancel(symbol: str | None, reason: str, as_json: bool) -> None:
     _command("cancel", symbol, reason, as_json)
 
 
+def _must_be_known(symbol: str, settings: "Settings") -> None:
+    """A mistyped symbol must not look like an emergency that was dealt with. Without a database that can be read, or
+    with nothing in it yet, every symbol may be right."""
+    import difflib
+
+    from gambler_ai.storage.reading import reading
+
+    try:
+        with reading(settings.database_url, settings.account_label) as reader:
+            known = reader.symbols()
+    except GamblerError:
+        return
+    if known and symbol not in known:
+        meant = difflib.get_close_matches(symbol, known, 1)
+        hint = f" Did you mean {meant[0]}?" if meant else ""
+        raise UsageError(f"nothing was done: no session, order or position of this account has {symbol}.{hint}")
+
+
 def _command(kind: str, symbol: str | None, reason: str, as_json: bool) -> None:
     """Let whoever holds the account carry it out, or do it here; ends the process with its exit code."""
     from gambler_ai.config import parse_symbols
@@ -166,6 +184,8 @@ def _command(kind: str, symbol: str | None, reason: str, as_json: bool) -> None:
     name = parse_symbols(symbol)[0] if symbol else None
     settings = settings_now()
     begin_log(settings)
+    if name is not None:
+        _must_be_known(name, settings)
     code, answer = ask(
         kind,
         name,

@@ -122,6 +122,15 @@ class Reader:
             {**row, "symbols": json.loads(row["symbols"]), "parameters": json.loads(row["parameters"])} for row in found
         ]
 
+    def symbols(self) -> set[str]:
+        """Every symbol that a session, an order or a position has or had."""
+        account = self._id()
+        traded = {symbol for session in self.sessions() for symbol in session["symbols"]}
+        for table in ("orders", "positions"):
+            found = self.query(f"SELECT DISTINCT symbol FROM {table} WHERE account_id = ?", account)
+            traded |= {row["symbol"] for row in found}
+        return traded
+
     def halts(self) -> list[Row]:
         return self.query(
             "SELECT symbol, reason, raised_at, evidence FROM halts WHERE account_id = ? AND lifted_at IS NULL "

@@ -106,7 +106,7 @@ class House:
         """Also no exit of shares that were just bought: another process trades, or the time to stop is over."""
         return self._fenced or self.parts.shutdown.aborted
 
-    def open(self, *, may_bind: bool = True, standby: bool = False) -> OpenBooks:
+    def open(self, *, may_bind: bool = True, anew: bool = False, standby: bool = False) -> OpenBooks:
         """Reach database and broker, take the lease, verify the chain, load the books. Without `may_bind` an account
         that this database does not know is a usage error; `standby` waits while another process trades it."""
         parts = self.parts
@@ -123,6 +123,7 @@ class House:
             data_dir=parts.data_dir,
             holder=parts.holder,
             may_bind=may_bind,
+            anew=anew,
             standby=standby,
         )
         account_id, token = self._books.account.account_id, self._books.token

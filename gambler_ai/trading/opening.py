@@ -102,11 +102,13 @@ def open_books(
     data_dir: Path,
     holder: lease.Holder,
     may_bind: bool = True,
+    anew: bool = False,
     standby: bool = False,
 ) -> OpenBooks:
     """Bind the account, take its lease, verify its chain, load its book. A crash anywhere leaves either nothing or a
     lease that the next start sees is held by a dead process. Without a gateway only an account that is bound already
-    can be opened, and exchange time is what the journal last knew. `standby` waits for the lease instead of raising
+    can be opened, and exchange time is what the journal last knew. `anew` = the database is known to be empty and is
+    about to be filled. `standby` waits for the lease instead of raising
     AccountHeld."""
     at_broker = None
     if gateway is not None:
@@ -134,7 +136,7 @@ def open_books(
                 at_broker = meet_broker(gateway, clock, stop)
         account = find_account(database, label) or before_us
     with turn.unless_replaced(lambda: lease.renew(database, account.account_id, token, clock)):
-        state, before = _load(database, gateway, clock, stop, steps, data_dir, account, before_us, token)
+        state, before = _load(database, gateway, clock, stop, steps, data_dir, account, before_us, token, anew)
     return OpenBooks(account, token, state, before, waited)
 
 
@@ -148,13 +150,15 @@ def _load(
     account: StoredAccount,
     before_us: StoredAccount,
     token: int,
+    anew: bool,
 ) -> tuple[StateManager, Before]:
     """The account's books once its lease is ours, verified; `before_us` is the account as it was before."""
     label = account.label
     records = Records(database, account.account_id)
     with steps.step("verify the journal"):
         known_head = HeadFile(data_dir, label, database.shown)
-        older = _verify_tail(database, account, known_head, _keeping(database, account, token, clock))
+        keep = _keeping(database, account, token, clock)
+        older = None if anew else _verify_tail(database, account, known_head, keep)
     with steps.step("load the books"):
         before = _before(records, account)
         if gateway is None:
@@ -209,9 +213,10 @@ class HeadFile:
             log.warning("head_file.unreadable", path=str(self.path), error=str(error))
             return None
 
-    def forget(self) -> None:
-        """What was known belongs to a database that is lost."""
-        self.path.unlink(missing_ok=True)
+    def expect(self, account_id: str) -> None:
+        """Books are about to be written into an empty database: empty, it stays refused; written, all of it is
+        verified, for nobody knows its head yet."""
+        self.write(account_id, Head(1, ""))
 
     def write(self, account_id: str, head: Head) -> None:
         """Replace the file in one step; a crash leaves the old or the new. A disk that refuses is only told: an older
@@ -249,6 +254,8 @@ def _verify_tail(database: Database, account: StoredAccount, file: HeadFile, kee
             "lost, or another was put in its place. `gambler recover --from-broker` rebuilds it from the broker's "
             f"history; to begin anew on purpose, remove {file.path}"
         )
+    if since is not None and not since.hash:
+        since = None
     if since is not None and since.seq > account.head.seq:
         older = (
             f"the journal ends at row {account.head.seq}, but row {since.seq} was known: the database is an older copy "

@@ -59,13 +59,12 @@ def recover(house: House, *, dry_run: bool) -> tuple[int, dict[str, Any]]:
                 at_broker = opening.meet_broker(parts.gateway, parts.clock, house)
             memory = _believed(house, at_broker.account_id)
             return _code(memory, human=False), _report(house, memory, applied=False)
-        if not unfinished:
-            opening.HeadFile(parts.data_dir, parts.label, parts.database.shown).forget()
         parts.create_tables = True
-        books = house.open()
+        books = house.open(anew=not unfinished)
         memory = _believed(house, books.account.account_id)
         if not unfinished:
             with house.steps.step("write the new books"):
+                opening.HeadFile(parts.data_dir, parts.label, parts.database.shown).expect(books.account.account_id)
                 _write(house, memory)
         for action in memory.rebuilt.actions:
             if action.halts:

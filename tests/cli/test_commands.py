@@ -22,6 +22,8 @@ def test_commands_reach_a_running_session_and_work_without_one(world: World) -> 
     eventually(lambda: bool(world.exchange.truth()["executions"]), 40, "the first trade")
     halted = world.gambler("halt", "--reason", "me, 3 a.m.", "--json")
     assert (halted.code, halted.json()) == (0, {"ok": True}), halted.err
+    mistyped = world.gambler("flatten", "AAB")
+    assert (mistyped.code, "has AAB. Did you mean AAA?" in mistyped.err) == (2, True), mistyped.err
     flat = world.gambler("flatten", "--json")
     assert (flat.code, flat.json()["open"]) == (0, {}), flat.err
     assert not [p for p in world.exchange.truth()["positions"] if p["qty"] != "0"]

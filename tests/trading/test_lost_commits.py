@@ -5,6 +5,7 @@ from decimal import Decimal
 import pytest
 
 from gambler_ai.broker.gateway import OrderEvent
+from gambler_ai.domain.market import MINUTE
 from gambler_ai.domain.orders import Order, OrderStatus
 from gambler_ai.errors import DatabaseUnavailable
 from gambler_ai.storage.journal import Ledger
@@ -87,6 +88,7 @@ def test_a_wish_that_waited_too_long_is_told_and_not_traded(
         patch.setattr(Ledger, "commit", gone)
         minutes(rig, run, loop, 1)
     rig.pass_time(600)
+    loop.host.seen["AAA"] = rig.exchange.now - MINUTE  # the market's bars came meanwhile as they should
     for _ in range(2):
         rig.clock.sleep(2)
         loop.step(Tick())

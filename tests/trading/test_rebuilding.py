@@ -413,6 +413,26 @@ def test_the_old_databases_known_head_does_not_stand_in_the_way(lost: Lost) -> N
     assert lost.proven() == {("AAA", "alpha"): D(10)}
 
 
+@pytest.mark.parametrize("point", ["epoch.before_commit", "epoch.after_commit"])
+def test_a_rebuilding_that_was_killed_is_finished_and_nothing_begins_anew_before(lost: Lost, point: str) -> None:
+    lost.buy("10", "bar:1:0")
+    lost.rig.restart()
+    lost.rig.close()
+    path = Path(lost.rig.database_url.removeprefix("sqlite:///"))
+    for one in (path, Path(f"{path}-wal"), Path(f"{path}-shm")):
+        one.unlink(missing_ok=True)
+    lost.second_url = lost.rig.database_url
+    with pytest.raises(SimulatedCrash):
+        lost.recover(killed_at=point)
+    crashpoints.arm(None)
+    if point == "epoch.before_commit":
+        with pytest.raises(StoredStateUnsafe, match="recover --from-broker"):
+            SessionRun(lost.rig.opened_anew().parts).run(Request(symbols=("AAA",)))
+    assert lost.recover()[0] == 0
+    assert lost.proven() == {("AAA", "alpha"): D(10)}
+    assert lost.rig.state.records.active_halts() == []
+
+
 def test_the_same_strategy_trades_on_with_the_rebuilt_levels(lost: Lost) -> None:
     rig = lost.rig
     rig.close()
