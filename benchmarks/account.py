@@ -26,7 +26,7 @@ from gambler_ai.domain.sessions import Session, SessionStatus
 from gambler_ai.paper_exchange.exchange import Exchange
 from gambler_ai.paper_exchange.markets import open_market
 from gambler_ai.storage.database import Database
-from gambler_ai.storage.lease import Holder
+from gambler_ai.storage.holder import Holder
 from gambler_ai.trading.house import House, Parts, Rules
 from gambler_ai.trading.look import FILLS_OVERLAP, ORDERS_OVERLAP
 from gambler_ai.trading.messages import Inbox

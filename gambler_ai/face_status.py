@@ -1,7 +1,6 @@
 """`gambler status`: is it trading, what blocks it, what do I do. Read from the database alone."""
 
 import json
-import platform
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -12,6 +11,7 @@ import click
 from gambler_ai.clock import SystemClock
 from gambler_ai.domain.risk import Limits
 from gambler_ai.face import account_of, cell
+from gambler_ai.storage.holder import GRACE, Holder
 
 if TYPE_CHECKING:
     from gambler_ai.storage.reading import Reader
@@ -22,6 +22,7 @@ Row = Mapping[str, Any]
 def status_of(reader: "Reader", data_dir: Path, label: str) -> dict[str, Any]:
     """{account, session, halts, in_doubt, blocks, ages}; every block says its reason and its way out."""
     account = reader.account()
+    now = SystemClock().wall() if account is None else reader.lease_time()
     sessions = reader.sessions()
     open_orders = reader.orders(open_only=True)
     unresolved = [order for order in open_orders if order["status"] in ("SENDING", "IN_DOUBT")]
@@ -37,8 +38,9 @@ def status_of(reader: "Reader", data_dir: Path, label: str) -> dict[str, Any]:
         "open_orders": len(open_orders),
         "ages": {
             "held_by": account["lease_holder"] if account else None,
+            "holder": _stands(account, now) if account else "none",
             "heartbeat_at": account["heartbeat_at"] if account else None,
-            "heartbeat_age_s": _age(account["heartbeat_at"]) if account else None,
+            "heartbeat_age_s": _age(account["heartbeat_at"], now) if account else None,
             "last_fill_at": reader.last_fill_at(),
             "snapshot_at": account["at"] if account else None,
         },
@@ -125,10 +127,18 @@ def _way_out_of_halt(symbol: str | None, evidence: Row) -> str:
     return f"find out why, then {unhalt}"
 
 
-def _age(at: str | None) -> float | None:
-    if at is None:
-        return None
-    return round((SystemClock().wall() - datetime.fromisoformat(at)).total_seconds(), 1)
+def _stands(account: Row, now: datetime) -> str:
+    """none = nobody holds the account; gone = its process is proven dead; frozen = it has not renewed its lease in
+    time, so it may not send any more; else runs."""
+    if account["lease_holder"] is None:
+        return "none"
+    if Holder.parse(account["lease_holder"]).is_dead():
+        return "gone"
+    return "frozen" if now > datetime.fromisoformat(account["lease_expires_at"]) + GRACE else "runs"
+
+
+def _age(at: str | None, now: datetime) -> float | None:
+    return None if at is None else round((now - datetime.fromisoformat(at)).total_seconds(), 1)
 
 
 def print_status(status: Row) -> None:
@@ -142,9 +152,7 @@ def print_status(status: Row) -> None:
     if session is not None:
         symbols = ",".join(session["symbols"])
         click.echo(f"session   {session['session_id']} {session['status']}: {session['strategy']} on {symbols}")
-    holder = (ages["held_by"] or "").split("|")
-    held = _held_by(holder[0], holder[2]) if len(holder) > 2 else "not held by any process"
-    click.echo(f"lease     {held}; heartbeat {ages['heartbeat_age_s']} s ago")
+    click.echo(f"lease     {_held_by(ages)}; heartbeat {ages['heartbeat_age_s']} s ago")
     click.echo(f"books     {status['open_positions']} open positions, {status['open_orders']} open orders")
     click.echo(f"files     {status['data_dir']}")
     for line in _trading(status):
@@ -159,23 +167,28 @@ def print_status(status: Row) -> None:
 
 def _trading(status: Row) -> list[str]:
     """Whether it is trading, in one line."""
-    session, blocks = status["session"], status["blocks"]
-    holder = (status["ages"]["held_by"] or "").split("|")
-    runs = len(holder) > 2 and not _is_gone(holder[0], holder[2])
+    session, blocks, ages = status["session"], status["blocks"], status["ages"]
     if session is None or session["status"] == "stopped":
         return ["trading   no: no session is active; `gambler run` starts one"]
-    if not runs:
+    if ages["holder"] in ("none", "gone"):
         return [f"trading   no: no process runs session {session['session_id']}; `gambler run --resume` goes on"]
+    if ages["holder"] == "frozen":
+        return [f"trading   no: {_frozen(ages)}"]
     scopes = sorted({block["symbol"] for block in blocks})
     if "*" in scopes:
         return ["trading   exits only: no new entry leaves while what is blocked below stands"]
     return [f"trading   yes{', but no new entries in ' + ', '.join(scopes) if scopes else ''}"]
 
 
-def _held_by(host: str, pid: str) -> str:
-    gone = ", which is gone: the next start takes over" if _is_gone(host, pid) else ""
-    return f"held by process {pid} on {host}{gone}"
+def _held_by(ages: Row) -> str:
+    if ages["held_by"] is None:
+        return "not held by any process"
+    gone = ", which is gone: the next start takes over" if ages["holder"] == "gone" else ""
+    return f"held by {Holder.parse(ages['held_by']).shown}{gone}"
 
 
-def _is_gone(host: str, pid: str) -> bool:
-    return Path("/proc").is_dir() and host == platform.node() and not Path("/proc", pid).exists()
+def _frozen(ages: Row) -> str:
+    holder = Holder.parse(ages["held_by"])
+    kill = f"`kill -9 {holder.pid}`{'' if holder.is_here else f' on {holder.host}'}"
+    who = f"process {holder.pid}" if holder.is_here else holder.shown
+    return f"{who} has not moved for {ages['heartbeat_age_s']:.0f} s; {kill}, then `gambler run --resume`"

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from gambler_ai.broker.gateway import Gateway
     from gambler_ai.operations.scheduler import Scheduler
     from gambler_ai.storage.database import Database
-    from gambler_ai.storage.lease import Holder
+    from gambler_ai.storage.holder import Holder
 
 PAPER_URL = "https://paper-api.alpaca.markets"
 REHEARSAL_PACE = 10
@@ -87,7 +87,7 @@ def _real(settings: Settings, announce: Callable[[str], None]) -> Outside:
     """Starts, or finds, the local exchange when it is the one to trade on."""
     from gambler_ai.broker.alpaca import AlpacaGateway
     from gambler_ai.storage.database import Database
-    from gambler_ai.storage.lease import Holder
+    from gambler_ai.storage.holder import Holder
 
     database = Database(settings.database_url)
     endpoints, key_id, secret_key = broker_address(settings, announce)

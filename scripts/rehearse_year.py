@@ -27,7 +27,7 @@ from gambler_ai.domain.market import iso, parse_time
 from gambler_ai.operations.proof import compare
 from gambler_ai.operations.rehearsal import LABEL, Rehearsal
 from gambler_ai.paper_exchange.calendar import NEW_YORK, Session, nyse
-from gambler_ai.storage.lease import Holder
+from gambler_ai.storage.holder import Holder
 
 AT, UNTIL = "open+5m", "open+25m"
 BEGINS = timedelta(minutes=5, seconds=5)

@@ -19,7 +19,7 @@ from gambler_ai.domain.schedules import (
 )
 from gambler_ai.errors import UsageError
 from gambler_ai.operations.calendar import AHEAD, Calendar
-from gambler_ai.storage.lease import Holder
+from gambler_ai.storage.holder import Holder
 from gambler_ai.storage.records import StoredAccount
 from gambler_ai.storage.scheduler_lease import SchedulerRow
 from gambler_ai.storage.schedules import Schedules

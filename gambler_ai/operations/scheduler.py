@@ -39,7 +39,7 @@ from gambler_ai.storage import lease
 from gambler_ai.storage.calendar import StoredCalendar
 from gambler_ai.storage.commands import HALT, CommandRows
 from gambler_ai.storage.database import Database
-from gambler_ai.storage.lease import Holder
+from gambler_ai.storage.holder import Holder
 from gambler_ai.storage.records import Records, find_account_by_id
 from gambler_ai.storage.scheduler_lease import SchedulerLease
 from gambler_ai.storage.schedules import Schedules

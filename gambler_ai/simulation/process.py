@@ -12,7 +12,8 @@ from gambler_ai.errors import AccountHeld, AlreadyStored, Fenced, GamblerError, 
 from gambler_ai.simulation.network import FaultyGateway
 from gambler_ai.simulation.strategy import NAME
 from gambler_ai.simulation.world import ProcessClock, World
-from gambler_ai.storage.lease import RENEW_EVERY, Holder
+from gambler_ai.storage.holder import Holder
+from gambler_ai.storage.lease import RENEW_EVERY
 from gambler_ai.trading import maintenance, rebuilding
 from gambler_ai.trading.loop import Loop
 from gambler_ai.trading.messages import Inbox, Message, Tick

@@ -12,6 +12,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from gambler_ai.clock import SystemClock
 from gambler_ai.domain.orders import LIVE
 from gambler_ai.errors import DatabaseUnavailable, StoredStateUnsafe, UsageError
 from gambler_ai.storage.protected import order_of, position_of, with_protection
@@ -63,6 +64,12 @@ class Reader:
             raise
         names = [column[0] for column in cursor.description]
         return [{name: plain(value) for name, value in zip(names, row, strict=True)} for row in cursor.fetchall()]
+
+    def lease_time(self) -> datetime:
+        """The time leases are measured in: PostgreSQL's own clock, this machine's for a SQLite file."""
+        if self._sqlite:
+            return SystemClock().wall()
+        return datetime.fromisoformat(self.query("SELECT clock_timestamp() AS at")[0]["at"])
 
     def account(self) -> Row | None:
         """The account bound to the label, with its newest snapshot's amounts."""

@@ -13,7 +13,8 @@ from gambler_ai.clock import Clock
 from gambler_ai.errors import AccountHeld, AlreadyStored, Fenced
 from gambler_ai.storage import models
 from gambler_ai.storage.database import Database
-from gambler_ai.storage.lease import GRACE, TTL, Holder, database_time
+from gambler_ai.storage.holder import GRACE, Holder
+from gambler_ai.storage.lease import TTL, database_time
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,8 @@ from gambler_ai.logs import get_logger
 from gambler_ai.storage import schema
 from gambler_ai.storage.commands import HALT, Command, CommandRows
 from gambler_ai.storage.database import Database
-from gambler_ai.storage.lease import Holder, database_time, must_wait_until
+from gambler_ai.storage.holder import Holder
+from gambler_ai.storage.lease import database_time, must_wait_until
 from gambler_ai.storage.records import find_account
 from gambler_ai.trading.emergency_stop import EmergencyStopFile
 from gambler_ai.trading.house import House, Parts

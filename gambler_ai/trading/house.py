@@ -21,6 +21,7 @@ from gambler_ai.errors import GamblerError
 from gambler_ai.logs import get_logger
 from gambler_ai.storage import lease
 from gambler_ai.storage.database import Database
+from gambler_ai.storage.holder import Holder
 from gambler_ai.trading import opening, turn
 from gambler_ai.trading.blocks import Blocks
 from gambler_ai.trading.commands import Commands
@@ -69,7 +70,7 @@ class Parts:
     rules: Rules
     default_symbols: tuple[str, ...]
     chance: Random
-    holder: lease.Holder
+    holder: Holder
     create_tables: bool = False
     lease_thread: bool = True
     announce: Callable[[str], None] = lambda _text: None

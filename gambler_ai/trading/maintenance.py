@@ -8,7 +8,7 @@ from gambler_ai.logs import get_logger
 from gambler_ai.storage import lease
 from gambler_ai.storage.commands import HALT, UNHALT
 from gambler_ai.storage.database import Database
-from gambler_ai.storage.lease import Holder
+from gambler_ai.storage.holder import Holder
 from gambler_ai.trading.commands import halt
 from gambler_ai.trading.house import House
 from gambler_ai.trading.opening import open_books

@@ -21,6 +21,7 @@ from gambler_ai.errors import (
 from gambler_ai.logs import get_logger
 from gambler_ai.storage import lease, schema
 from gambler_ai.storage.database import Database
+from gambler_ai.storage.holder import Holder
 from gambler_ai.storage.journal import Head, Ledger
 from gambler_ai.storage.records import Records, StoredAccount, find_account
 from gambler_ai.storage.verify import verify
@@ -100,7 +101,7 @@ def open_books(
     label: str,
     endpoint: str,
     data_dir: Path,
-    holder: lease.Holder,
+    holder: Holder,
     may_bind: bool = True,
     anew: bool = False,
     standby: bool = False,

@@ -12,6 +12,7 @@ from gambler_ai.errors import AccountHeld, DatabaseUnavailable, Fenced
 from gambler_ai.logs import get_logger
 from gambler_ai.storage import lease
 from gambler_ai.storage.database import Database
+from gambler_ai.storage.holder import Holder
 from gambler_ai.storage.records import StoredAccount, find_account
 from gambler_ai.trading.order_desk import DeskRules, StopFlag
 from gambler_ai.trading.patience import nap
@@ -63,7 +64,7 @@ def stand_by(database: Database, label: str, clock: Clock, stop: StopFlag) -> No
         pause(clock, stop, LOOK_EVERY_S)
 
 
-def take(database: Database, account: StoredAccount, holder: lease.Holder, clock: Clock, stop: StopFlag) -> int:
+def take(database: Database, account: StoredAccount, holder: Holder, clock: Clock, stop: StopFlag) -> int:
     """Take a lease that can be had, at once or when its grace is over; returns the token. AccountHeld when somebody
     was quicker."""
     free_at = _when_free(account, database, clock)

@@ -26,7 +26,7 @@ from gambler_ai.paper_exchange.exchange import Exchange
 from gambler_ai.paper_exchange.markets import open_market
 from gambler_ai.storage import lease, models, schema
 from gambler_ai.storage.database import Database
-from gambler_ai.storage.lease import Holder
+from gambler_ai.storage.holder import Holder
 from gambler_ai.storage.records import Records, find_account_by_id
 from gambler_ai.storage.rows import session_row
 from gambler_ai.storage.writes import bind_account

@@ -12,7 +12,7 @@ from gambler_ai.domain.sessions import SessionStatus
 from gambler_ai.errors import AccountHeld, Fenced
 from gambler_ai.paper_exchange.calendar import nyse
 from gambler_ai.storage import lease
-from gambler_ai.storage.lease import Holder
+from gambler_ai.storage.holder import Holder
 from gambler_ai.storage.records import find_account_by_id
 from gambler_ai.trading.emergency_stop import EmergencyStopFile
 from tests.operations.rig import MINUTE, Rehearsal

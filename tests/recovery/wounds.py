@@ -20,8 +20,8 @@ from gambler_ai.domain.orders import Role, Side, Wish
 from gambler_ai.domain.reconciliation import WAITED
 from gambler_ai.storage import models
 from gambler_ai.storage.database import Database
-from gambler_ai.storage.lease import Holder
-from gambler_ai.storage.lease import _boot_id as boot_id
+from gambler_ai.storage.holder import Holder
+from gambler_ai.storage.holder import _boot_id as boot_id
 from gambler_ai.storage.models import UtcTime
 from gambler_ai.storage.records import find_account
 from gambler_ai.storage.verify import verify

@@ -13,7 +13,7 @@ from gambler_ai.clock import SimulatedClock
 from gambler_ai.paper_exchange.exchange import Exchange
 from gambler_ai.paper_exchange.markets import open_market
 from gambler_ai.storage.database import Database
-from gambler_ai.storage.lease import Holder
+from gambler_ai.storage.holder import Holder
 from gambler_ai.trading.house import Parts, Rules
 from gambler_ai.trading.loop import Loop
 from gambler_ai.trading.messages import Inbox, Tick

@@ -11,8 +11,9 @@ from gambler_ai.clock import SimulatedClock
 from gambler_ai.domain.facts import note
 from gambler_ai.domain.sessions import Session, SessionStatus
 from gambler_ai.storage.database import Database
+from gambler_ai.storage.holder import Holder
 from gambler_ai.storage.journal import Ledger
-from gambler_ai.storage.lease import Holder, take
+from gambler_ai.storage.lease import take
 from gambler_ai.storage.records import Records, StoredAccount, find_account
 from gambler_ai.storage.verify import Verdict, verify
 from gambler_ai.storage.writes import Writes, bind_account

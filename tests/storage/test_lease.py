@@ -12,12 +12,10 @@ from gambler_ai.clock import SimulatedClock
 from gambler_ai.errors import AccountHeld, BrokerRefusesUs, Fenced
 from gambler_ai.storage import schema
 from gambler_ai.storage.database import Database
+from gambler_ai.storage.holder import GRACE, Holder, _started
 from gambler_ai.storage.lease import (
-    GRACE,
     RENEW_EVERY,
     TTL,
-    Holder,
-    _started,
     database_time,
     may_be_valid,
     must_wait_until,

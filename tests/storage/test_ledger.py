@@ -11,8 +11,9 @@ from gambler_ai.domain.fills import Fill
 from gambler_ai.domain.orders import ImpossibleStep, Side
 from gambler_ai.errors import AlreadyStored, DatabaseUnavailable, Fenced
 from gambler_ai.storage.database import Database
+from gambler_ai.storage.holder import Holder
 from gambler_ai.storage.journal import Ledger
-from gambler_ai.storage.lease import Holder, take
+from gambler_ai.storage.lease import take
 from gambler_ai.storage.records import Records
 from gambler_ai.storage.writes import Writes
 from tests.builders import ACCOUNT, SESSION, D, an_order, at, commit

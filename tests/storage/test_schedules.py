@@ -11,7 +11,8 @@ from gambler_ai.domain.schedules import Run, RunStatus, Schedule, Slot, read
 from gambler_ai.errors import AccountHeld, AlreadyStored, Fenced, UsageError
 from gambler_ai.storage.calendar import KnownDay, StoredCalendar
 from gambler_ai.storage.database import Database
-from gambler_ai.storage.lease import GRACE, TTL, Holder, database_time
+from gambler_ai.storage.holder import GRACE, Holder
+from gambler_ai.storage.lease import TTL, database_time
 from gambler_ai.storage.scheduler_lease import SchedulerLease
 from gambler_ai.storage.schedules import Schedules
 from gambler_ai.storage.writes import bind_account

@@ -23,7 +23,7 @@ from gambler_ai.paper_exchange.exchange import Exchange
 from gambler_ai.paper_exchange.markets import open_market
 from gambler_ai.storage.commands import Command, CommandRows
 from gambler_ai.storage.database import Database
-from gambler_ai.storage.lease import Holder
+from gambler_ai.storage.holder import Holder
 from gambler_ai.storage.records import find_account
 from gambler_ai.storage.verify import verify
 from gambler_ai.trading.house import House, Parts, Rules

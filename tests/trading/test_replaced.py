@@ -7,7 +7,8 @@ import pytest
 from gambler_ai import crashpoints
 from gambler_ai.domain.policy import Policy
 from gambler_ai.errors import AccountHeld, Fenced
-from gambler_ai.storage.lease import GRACE, TTL
+from gambler_ai.storage.holder import GRACE
+from gambler_ai.storage.lease import TTL
 from gambler_ai.trading import opening
 from tests.trading.rig import BUY, Rig
 
