@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gambler_ai.clock import SystemClock
+from gambler_ai.domain.blocks import done_by
 from gambler_ai.domain.risk import Limits
 from gambler_ai.face import account_of, cell
 from gambler_ai.storage.holder import GRACE, Holder
@@ -27,18 +28,20 @@ def status_of(reader: "Reader", data_dir: Path, label: str) -> dict[str, Any]:
     open_orders = reader.orders(open_only=True)
     unresolved = [order for order in open_orders if order["status"] in ("SENDING", "IN_DOUBT")]
     halts = reader.halts()
+    stands = _stands(account, now) if account else "none"
+    starter = _starter(stands, sessions[-1] if sessions else None)
     return {
         "account": account_of(reader) if account else None,
         "session": sessions[-1] if sessions else None,
         "halts": halts,
         "in_doubt": unresolved,
-        "blocks": _blocks(reader, halts, unresolved, open_orders, data_dir / f".{label}_emergency_stop"),
+        "blocks": _blocks(reader, halts, unresolved, open_orders, data_dir / f".{label}_emergency_stop", starter),
         "data_dir": str(data_dir),
         "open_positions": len(reader.positions()),
         "open_orders": len(open_orders),
         "ages": {
             "held_by": account["lease_holder"] if account else None,
-            "holder": _stands(account, now) if account else "none",
+            "holder": stands,
             "heartbeat_at": account["heartbeat_at"] if account else None,
             "heartbeat_age_s": _age(account["heartbeat_at"], now) if account else None,
             "last_fill_at": reader.last_fill_at(),
@@ -47,17 +50,25 @@ def status_of(reader: "Reader", data_dir: Path, label: str) -> dict[str, Any]:
     }
 
 
+def _starter(stands: str, session: Row | None) -> str | None:
+    """What a person runs so that a process is there, None when one is."""
+    if stands not in ("none", "gone"):
+        return None
+    is_over = session is None or session["status"] == "stopped"
+    return "`gambler reconcile`" if is_over else "`gambler run --resume`, or `gambler reconcile`,"
+
+
 def _blocks(
-    reader: "Reader", halts: Sequence[Row], unresolved: Sequence[Row], open_orders: Sequence[Row], stop_file: Path
+    reader: "Reader",
+    halts: Sequence[Row],
+    unresolved: Sequence[Row],
+    open_orders: Sequence[Row],
+    stop_file: Path,
+    starter: str | None,
 ) -> list[dict[str, str]]:
     """Everything that keeps new risk from being taken, with its reason and its way out."""
     blocks = [_of_halt(halt, json.loads(halt["evidence"])) for halt in halts]
-    if stop_file.exists():
-        from gambler_ai.trading.emergency_stop import EmergencyStopFile
-
-        reason = EmergencyStopFile(stop_file).reason() or "it is gone"
-        way_out = f"find out why it was written, then `gambler unhalt --reason ...`, or remove {stop_file}"
-        blocks.append(_block("*", "emergency stop", f"the emergency-stop file says: {reason}", way_out))
+    blocks += _of_stop_file(stop_file, {halt["reason"] for halt in halts if halt["symbol"] is None})
     blocks += [
         _block(
             order["symbol"],
@@ -80,10 +91,28 @@ def _blocks(
     for command in reader.commands():
         if command["kind"] in ("halt", "flatten"):
             reason = f"`gambler {command['kind']}` was asked for ({command['reason']}) and is being carried out"
-            way_out = "nothing to do while a session runs; without one, ask again"
+            way_out = "nothing to do: the running process does it" if starter is None else "ask again"
             blocks.append(_block(command["symbol"] or "*", command["kind"], reason, way_out))
     told = reader.blocks()
-    return [*blocks, *told, *_unprotected(reader, {one["symbol"] for one in told if one["kind"] == "unprotected"})]
+    blocks += [*told, *_unprotected(reader, {one["symbol"] for one in told if one["kind"] == "unprotected"})]
+    return blocks if starter is None else [one | _alone(one, starter) for one in blocks]
+
+
+def _alone(block: Row, starter: str) -> dict[str, str]:
+    """Another way out where only a process could have ended the block by itself."""
+    way_out = done_by(block["kind"], starter)
+    return {} if way_out is None else {"way_out": way_out}
+
+
+def _of_stop_file(path: Path, known: set[str]) -> list[dict[str, str]]:
+    """None when it only repeats a halt of the account, which lifts both."""
+    from gambler_ai.trading.emergency_stop import EmergencyStopFile
+
+    reason = EmergencyStopFile(path).reason()
+    if reason is None or reason in known:
+        return []
+    way_out = f"find out why it was written, then `gambler unhalt --reason ...`, or remove {path}"
+    return [_block("*", "emergency stop", f"the emergency-stop file says: {reason}", way_out)]
 
 
 def _unprotected(reader: "Reader", told: set[str]) -> list[dict[str, str]]:
@@ -148,7 +177,8 @@ def print_status(status: Row) -> None:
         return
     click.echo(f"account   {account['number']} ({account['label']}) at {account['endpoint']}")
     if account["equity"] is not None:
-        click.echo(f"equity    {account['equity']} USD, cash {account['cash']} USD ({cell(account['at'])})")
+        amounts = f"equity    {account['equity']} USD, cash {account['cash']} USD"
+        click.echo(f"{amounts} at the last checkpoint, {cell(account['at'])}")
     if session is not None:
         symbols = ",".join(session["symbols"])
         click.echo(f"session   {session['session_id']} {session['status']}: {session['strategy']} on {symbols}")

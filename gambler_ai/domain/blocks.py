@@ -13,6 +13,16 @@ WAYS_OUT = {
     "unprotected": "nothing to do: it is tried again; `gambler flatten SYMBOL` closes the position",
 }
 
+DONE_BY_A_PROCESS = {
+    "in doubt": "looks it up",
+    "confirming": "believes it after some looks, or forgets it",
+    "broker": "asks it again; is the network up, is the broker?",
+    "database": "tries it again; look at the database server and its disk",
+    "stream": "looks at the whole account, which ends it",
+    "unprotected": "places it; `gambler flatten` closes the position",
+}
+"""What ends a block of this kind by itself while a process holds the account, and only then."""
+
 
 @dataclass(frozen=True, slots=True)
 class Block:
@@ -26,4 +36,14 @@ class Block:
 
 def block(symbol: str, kind: str, reason: str) -> Block:
     """A block with the way out of its kind; of a stream, `kind` is its name behind `stream `."""
-    return Block(symbol, kind, reason, WAYS_OUT[kind.partition(" ")[0]])
+    return Block(symbol, kind, reason, WAYS_OUT[_name(kind)])
+
+
+def done_by(kind: str, starter: str) -> str | None:
+    """The way out when no process holds the account and a person has to start one; None when that is not enough."""
+    done = DONE_BY_A_PROCESS.get(_name(kind))
+    return None if done is None else f"no process is at it: {starter} {done}"
+
+
+def _name(kind: str) -> str:
+    return "stream" if kind.startswith("stream ") else kind

@@ -11,12 +11,15 @@ from pathlib import Path
 import pytest
 
 from gambler_ai.clock import SystemClock
+from gambler_ai.domain.blocks import block
 from gambler_ai.face_status import print_status, status_of
 from gambler_ai.storage import schema
 from gambler_ai.storage.database import Database
 from gambler_ai.storage.holder import Holder
 from gambler_ai.storage.lease import TTL
 from gambler_ai.storage.reading import reading
+from gambler_ai.trading.emergency_stop import EmergencyStopFile
+from tests.builders import ACCOUNT, START
 from tests.storage.rig import first_ledger, run
 
 ME = Holder.of_this_process()
@@ -84,3 +87,53 @@ def test_a_frozen_process_does_not_trade(database: Database, screen: Screen) -> 
 def test_a_pause_that_its_lease_covers_is_not_called_frozen(database: Database, screen: Screen) -> None:
     held(database, ME, silent_s=6)
     assert "trading   yes\n" in screen()
+
+
+KINDS = ["confirming", "broker", "database", "stream trade_updates", "unprotected"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_block_that_a_process_ends_names_who_to_start_when_there_is_none(
+    database: Database, screen: Screen, kind: str
+) -> None:
+    known = block("SPY", kind, "as told")
+    run(
+        database,
+        "INSERT INTO blocks (account_id, symbol, kind, reason, way_out, since) VALUES (:a, 'SPY', :k, 'told', :w, :t)",
+        a=ACCOUNT, k=kind, w=known.way_out, t="2026-11-20T14:30:00.000000Z",
+    )  # fmt: skip
+    held(database, ME)
+    assert f"way out: {known.way_out}\n" in screen()
+    held(database, replace(ME, started="1"))
+    assert "way out: no process is at it: `gambler run --resume`, or `gambler reconcile`, " in screen()
+    run(database, "UPDATE trading_sessions SET status = 'stopped'")
+    shown = screen()
+    assert "way out: no process is at it: `gambler reconcile` " in shown
+    assert "--resume" not in shown.partition("blocked")[2]
+    assert "nothing to do" not in shown
+
+
+def test_a_halt_of_the_account_is_one_line_although_it_is_written_twice(
+    database: Database, screen: Screen, tmp_path: Path
+) -> None:
+    held(database, ME)
+    run(
+        database,
+        "INSERT INTO halts (account_id, raised_seq, reason, evidence, raised_at) VALUES (:a, 1, 'the news', '{}', :t)",
+        a=ACCOUNT, t="2026-11-20T14:30:00.000000Z",
+    )  # fmt: skip
+    stop = EmergencyStopFile.of(tmp_path, "default")
+    stop.write(ACCOUNT, "the news", START, {})
+    assert screen().count("blocked   account") == 1
+    stop.remove()
+    stop.write(ACCOUNT, "something else", START, {})
+    assert screen().count("blocked   account") == 2
+
+
+def test_amounts_say_of_when_they_are(database: Database, screen: Screen) -> None:
+    run(
+        database,
+        "INSERT INTO account_snapshots (account_id, seq, at, equity, cash, buying_power) VALUES (:a, 1, :t, 7, 5, 5)",
+        a=ACCOUNT, t="2026-11-20T14:30:00.000000Z",
+    )  # fmt: skip
+    assert "equity    7 USD, cash 5 USD at the last checkpoint, 2026-11-20T14:30:00Z\n" in screen()
