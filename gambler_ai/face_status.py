@@ -12,16 +12,21 @@ from gambler_ai.clock import SystemClock
 from gambler_ai.domain.blocks import done_by
 from gambler_ai.domain.risk import Limits
 from gambler_ai.face import account_of, cell
+from gambler_ai.storage.head_file import older_copy
 from gambler_ai.storage.holder import GRACE, Holder
 
 if TYPE_CHECKING:
+    from gambler_ai.storage.head_file import Head
     from gambler_ai.storage.reading import Reader
 
 Row = Mapping[str, Any]
 
+LOST = "lost rows"
+
 
 def status_of(reader: "Reader", data_dir: Path, label: str) -> dict[str, Any]:
     """{account, session, halts, in_doubt, blocks, ages}; every block says its reason and its way out."""
+    known = reader.known_head(data_dir)
     account = reader.account()
     now = SystemClock().wall() if account is None else reader.lease_time()
     sessions = reader.sessions()
@@ -35,7 +40,8 @@ def status_of(reader: "Reader", data_dir: Path, label: str) -> dict[str, Any]:
         "session": sessions[-1] if sessions else None,
         "halts": halts,
         "in_doubt": unresolved,
-        "blocks": _blocks(reader, halts, unresolved, open_orders, data_dir / f".{label}_emergency_stop", starter),
+        "blocks": _of_lost_rows(known, account, data_dir / f"{label}.journal-head.json")
+        + _blocks(reader, halts, unresolved, open_orders, data_dir / f".{label}_emergency_stop", starter),
         "data_dir": str(data_dir),
         "open_positions": len(reader.positions()),
         "open_orders": len(open_orders),
@@ -96,6 +102,28 @@ def _blocks(
     told = reader.blocks()
     blocks += [*told, *_unprotected(reader, {one["symbol"] for one in told if one["kind"] == "unprotected"})]
     return blocks if starter is None else [one | _alone(one, starter) for one in blocks]
+
+
+def _of_lost_rows(known: "Head | None", account: Row | None, path: Path) -> list[dict[str, str]]:
+    """The books are not what they were: rows that were known outside the database are not in it."""
+    ends_at = account["seq"] if account else 0
+    if known is None or known.seq <= ends_at:
+        return []
+    if not known.hash:
+        reason = "books are being rebuilt into the empty database, or that was interrupted"
+        return [_block("*", LOST, reason, "`gambler recover --from-broker` begins again and ends it")]
+    if ends_at:
+        way_out = (
+            "restore a newer copy; or `gambler reconcile` learns the rest from the broker and halts the account (R11) "
+            "until you have looked, as `gambler run --resume` does"
+        )
+        return [_block("*", LOST, older_copy(ends_at, known.seq), way_out)]
+    reason = f"the database is empty, but journal row {known.seq} of this account was known: no start is accepted"
+    way_out = (
+        "restore a backup, or `gambler recover --from-broker` rebuilds it from the broker's history; to begin anew on "
+        f"purpose, remove {path}"
+    )
+    return [_block("*", LOST, reason, way_out)]
 
 
 def _alone(block: Row, starter: str) -> dict[str, str]:
@@ -173,7 +201,8 @@ def _age(at: str | None, now: datetime) -> float | None:
 def print_status(status: Row) -> None:
     account, session, ages = status["account"], status["session"], status["ages"]
     if account is None:
-        click.echo("no account is bound yet; `gambler run` binds it")
+        click.echo("no account is bound yet" + ("" if status["blocks"] else "; `gambler run` binds it"))
+        _print_blocks(status["blocks"])
         return
     click.echo(f"account   {account['number']} ({account['label']}) at {account['endpoint']}")
     if account["equity"] is not None:
@@ -187,17 +216,23 @@ def print_status(status: Row) -> None:
     click.echo(f"files     {status['data_dir']}")
     for line in _trading(status):
         click.echo(line)
-    for block in status["blocks"]:
+    _print_blocks(status["blocks"])
+    if not status["blocks"]:
+        click.echo("blocks    none")
+
+
+def _print_blocks(blocks: Sequence[Row]) -> None:
+    for block in blocks:
         where = "account" if block["symbol"] == "*" else block["symbol"]
         click.secho(f"blocked   {where}: {block['reason']}", fg="yellow")
         click.echo(f"          way out: {block['way_out']}")
-    if not status["blocks"]:
-        click.echo("blocks    none")
 
 
 def _trading(status: Row) -> list[str]:
     """Whether it is trading, in one line."""
     session, blocks, ages = status["session"], status["blocks"], status["ages"]
+    if ages["holder"] in ("none", "gone") and any(block["kind"] == LOST for block in blocks):
+        return ["trading   no: rows of the books are lost, as is blocked below"]
     if session is None or session["status"] == "stopped":
         return ["trading   no: no session is active; `gambler run` starts one"]
     if ages["holder"] in ("none", "gone"):

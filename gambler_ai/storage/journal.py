@@ -8,7 +8,6 @@ nothing is, except that a commit whose answer was lost is looked up by the chain
 import contextlib
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection, Table, Update, bindparam, select, update
@@ -26,6 +25,7 @@ from gambler_ai.domain.orders import ImpossibleStep
 from gambler_ai.errors import DatabaseUnavailable, Fenced
 from gambler_ai.storage import models
 from gambler_ai.storage.database import Database, from_driver
+from gambler_ai.storage.head_file import Head
 from gambler_ai.storage.rows import (
     Row,
     Statement,
@@ -53,14 +53,6 @@ Guard = Callable[[Any], None]
 
 RowsFor = Callable[[int], Sequence[tuple[Statement, Row]]]
 """Further rows of the same transaction, given the first fact's journal number."""
-
-
-@dataclass(frozen=True, slots=True)
-class Head:
-    """The chain's last row: its number and hash."""
-
-    seq: int
-    hash: str
 
 
 def chained(prev_hash: str, row: Mapping[str, Any]) -> str:

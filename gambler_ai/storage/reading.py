@@ -5,6 +5,7 @@ Never creates, locks or changes anything. Amounts come out as text, times as UTC
 
 import contextlib
 import json
+import re
 import sqlite3
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -15,6 +16,7 @@ from typing import Any
 from gambler_ai.clock import SystemClock
 from gambler_ai.domain.orders import LIVE
 from gambler_ai.errors import DatabaseUnavailable, StoredStateUnsafe, UsageError
+from gambler_ai.storage.head_file import Head, HeadFile
 from gambler_ai.storage.protected import order_of, position_of, with_protection
 
 Row = dict[str, Any]
@@ -46,6 +48,7 @@ class Reader:
                 "postgresql://user@host/name"
             )
         self._sqlite = url.startswith("sqlite")
+        self._url = url
         self._connection = _open_sqlite(url) if self._sqlite else _open_postgresql(url)
 
     def close(self) -> None:
@@ -64,6 +67,11 @@ class Reader:
             raise
         names = [column[0] for column in cursor.description]
         return [{name: plain(value) for name, value in zip(names, row, strict=True)} for row in cursor.fetchall()]
+
+    def known_head(self, data_dir: Path) -> Head | None:
+        """The head kept outside this database. Read it before the account's row: a running session moves both."""
+        found = self.query("SELECT account_id FROM accounts WHERE label = ?", self._label)
+        return HeadFile(data_dir, self._label, shown(self._url)).read(found[0]["account_id"] if found else None)
 
     def lease_time(self) -> datetime:
         """The time leases are measured in: PostgreSQL's own clock, this machine's for a SQLite file."""
@@ -196,6 +204,13 @@ def reading(url: str, label: str) -> Iterator[Reader]:
         yield reader
     finally:
         reader.close()
+
+
+def shown(url: str) -> str:
+    """The database's address as `Database.shown` has it: with its driver, without its password."""
+    driver = "sqlite+pysqlite" if url.startswith("sqlite") else "postgresql+psycopg2"
+    address = re.sub("^([^:/@]*):[^@/]*@", r"\1:***@", url.partition("://")[2])
+    return f"{driver}://{address}"
 
 
 def _open_sqlite(url: str) -> Any:

@@ -21,7 +21,7 @@ from gambler_ai.domain.sessions import Session, SessionStatus
 from gambler_ai.storage import models, rows
 from gambler_ai.storage.commands import Command, CommandRows
 from gambler_ai.storage.database import Database
-from gambler_ai.storage.journal import Head
+from gambler_ai.storage.head_file import Head
 
 AT_ONCE = 500
 """Keys of one query: databases limit how many values a statement may have."""

@@ -12,7 +12,8 @@ from gambler_ai.domain.money import text
 from gambler_ai.domain.orders import ImpossibleStep
 from gambler_ai.storage import models, rows
 from gambler_ai.storage.database import Database
-from gambler_ai.storage.journal import GENESIS, Head, chained, hashable, is_projection
+from gambler_ai.storage.head_file import Head
+from gambler_ai.storage.journal import GENESIS, chained, hashable, is_projection
 from gambler_ai.storage.records import StoredAccount
 
 _BATCH = 5000

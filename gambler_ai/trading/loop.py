@@ -19,7 +19,7 @@ from gambler_ai.domain.reconciliation import unreadable
 from gambler_ai.domain.sessions import Session
 from gambler_ai.errors import AnotherAccount, BrokerRefusesUs, BrokerUnreachable, DatabaseUnavailable, RateLimited
 from gambler_ai.logs import get_logger
-from gambler_ai.storage.journal import Head
+from gambler_ai.storage.head_file import Head
 from gambler_ai.trading.blocks import Blocks
 from gambler_ai.trading.commands import Commands
 from gambler_ai.trading.in_doubt import InDoubt

@@ -1,6 +1,5 @@
 """Opening an account's books: who are we at the broker, may we write, is what is stored whole."""
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,8 +20,9 @@ from gambler_ai.errors import (
 from gambler_ai.logs import get_logger
 from gambler_ai.storage import lease, schema
 from gambler_ai.storage.database import Database
+from gambler_ai.storage.head_file import HeadFile, older_copy
 from gambler_ai.storage.holder import Holder
-from gambler_ai.storage.journal import Head, Ledger
+from gambler_ai.storage.journal import Ledger
 from gambler_ai.storage.records import Records, StoredAccount, find_account
 from gambler_ai.storage.verify import verify
 from gambler_ai.storage.writes import Writes, bind_account
@@ -190,47 +190,6 @@ def _bound(
     return account
 
 
-@dataclass(frozen=True, slots=True)
-class HeadFile:
-    """The chain's head kept outside the database, so that a cut tail or a rewritten chain shows. It speaks of one
-    database only: for any other there is no known head, and the whole chain is verified."""
-
-    data_dir: Path
-    label: str
-    database: str
-
-    @property
-    def path(self) -> Path:
-        return self.data_dir / f"{self.label}.journal-head.json"
-
-    def read(self, account_id: str) -> Head | None:
-        try:
-            content = json.loads(self.path.read_text(encoding="utf-8"))
-            about = (content["database"], content["account_id"])
-            return Head(content["seq"], content["hash"]) if about == (self.database, account_id) else None
-        except FileNotFoundError:
-            return None
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            log.warning("head_file.unreadable", path=str(self.path), error=str(error))
-            return None
-
-    def expect(self, account_id: str) -> None:
-        """Books are about to be written into an empty database: empty, it stays refused; written, all of it is
-        verified, for nobody knows its head yet."""
-        self.write(account_id, Head(1, ""))
-
-    def write(self, account_id: str, head: Head) -> None:
-        """Replace the file in one step; a crash leaves the old or the new. A disk that refuses is only told: an older
-        head costs time at the next start, nothing else."""
-        temporary = self.path.with_suffix(".tmp")
-        content = {"database": self.database, "account_id": account_id, "seq": head.seq, "hash": head.hash}
-        try:
-            temporary.write_text(json.dumps(content) + "\n", encoding="utf-8")
-            temporary.replace(self.path)
-        except OSError as error:
-            log.warning("head_file.not_written", path=str(self.path), error=str(error))
-
-
 def _keeping(database: Database, account: StoredAccount, token: int, clock: Clock) -> Callable[[int], None]:
     """Renews the lease now and then, while a long journal is verified."""
     renewed = clock.monotonic()
@@ -258,10 +217,7 @@ def _verify_tail(database: Database, account: StoredAccount, file: HeadFile, kee
     if since is not None and not since.hash:
         since = None
     if since is not None and since.seq > account.head.seq:
-        older = (
-            f"the journal ends at row {account.head.seq}, but row {since.seq} was known: the database is an older copy "
-            "of itself, and orders it does not know may be at the broker"
-        )
+        older = older_copy(account.head.seq, since.seq)
         since = None
     verdict = verify(database, account, keep, since=since, rebuild=False)
     if verdict.first_bad_seq is not None:

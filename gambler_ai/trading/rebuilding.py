@@ -22,6 +22,7 @@ from gambler_ai.errors import AlreadyStored, BrokerUnreachable, HumanNeeded, Rat
 from gambler_ai.logs import get_logger
 from gambler_ai.storage import schema
 from gambler_ai.storage.database import Database
+from gambler_ai.storage.head_file import HeadFile
 from gambler_ai.storage.records import Records, find_account
 from gambler_ai.strategies.loading import BUILT_IN
 from gambler_ai.trading import opening, turn
@@ -64,7 +65,7 @@ def recover(house: House, *, dry_run: bool) -> tuple[int, dict[str, Any]]:
         memory = _believed(house, books.account.account_id)
         if not unfinished:
             with house.steps.step("write the new books"):
-                opening.HeadFile(parts.data_dir, parts.label, parts.database.shown).expect(books.account.account_id)
+                HeadFile(parts.data_dir, parts.label, parts.database.shown).expect(books.account.account_id)
                 _write(house, memory)
         for action in memory.rebuilt.actions:
             if action.halts:
@@ -77,9 +78,7 @@ def recover(house: House, *, dry_run: bool) -> tuple[int, dict[str, Any]]:
         report["ok"] = not (last.is_open or halts)
         report["report"]["halts"] = [halt.told for halt in halts]
         books.state.report(report, None)
-        opening.HeadFile(parts.data_dir, parts.label, parts.database.shown).write(
-            books.account.account_id, books.state.head
-        )
+        HeadFile(parts.data_dir, parts.label, parts.database.shown).write(books.account.account_id, books.state.head)
         return _code(memory, human=not report["ok"]), report
     finally:
         house.close()

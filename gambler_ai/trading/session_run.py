@@ -13,7 +13,7 @@ from gambler_ai.domain.market import Bar
 from gambler_ai.domain.sessions import Session, SessionStatus
 from gambler_ai.errors import BrokerRefusesUs, BrokerUnreachable, DatabaseUnavailable, RateLimited
 from gambler_ai.logs import about, get_logger
-from gambler_ai.storage.journal import Head
+from gambler_ai.storage.head_file import Head, HeadFile
 from gambler_ai.storage.schedules import Schedules
 from gambler_ai.trading import market_data
 from gambler_ai.trading.blocks import Blocks
@@ -22,7 +22,6 @@ from gambler_ai.trading.house import House, Parts
 from gambler_ai.trading.in_doubt import EXITS
 from gambler_ai.trading.loop import Loop, LoopRules
 from gambler_ai.trading.messages import Message
-from gambler_ai.trading.opening import HeadFile
 from gambler_ai.trading.order_events import OrderEvents
 from gambler_ai.trading.recovery import MAX_ROUNDS, PROTECTION_PATIENCE_S, Recovery
 from gambler_ai.trading.sessions import Choice, Request, choose

@@ -20,7 +20,8 @@ from gambler_ai.domain.reconciliation import ACCOUNT, Action
 from gambler_ai.domain.sessions import Session, SessionStatus, may_step
 from gambler_ai.errors import Fenced, HumanNeeded
 from gambler_ai.storage.commands import Command
-from gambler_ai.storage.journal import Head, Ledger
+from gambler_ai.storage.head_file import Head
+from gambler_ai.storage.journal import Ledger
 from gambler_ai.storage.records import Halt, Records
 from gambler_ai.storage.writes import Pair, Writes
 from gambler_ai.trading.emergency_stop import EmergencyStopFile

@@ -14,13 +14,14 @@ from gambler_ai.clock import SystemClock
 from gambler_ai.domain.blocks import block
 from gambler_ai.face_status import print_status, status_of
 from gambler_ai.storage import schema
-from gambler_ai.storage.database import Database
+from gambler_ai.storage.database import Database, parse_url
+from gambler_ai.storage.head_file import Head, HeadFile
 from gambler_ai.storage.holder import Holder
 from gambler_ai.storage.lease import TTL
-from gambler_ai.storage.reading import reading
+from gambler_ai.storage.reading import reading, shown
 from gambler_ai.trading.emergency_stop import EmergencyStopFile
 from tests.builders import ACCOUNT, START
-from tests.storage.rig import first_ledger, run
+from tests.storage.rig import first_ledger, run, the_account
 
 ME = Holder.of_this_process()
 Screen = Callable[[], str]
@@ -36,12 +37,12 @@ def database(tmp_path: Path) -> Database:
 
 @pytest.fixture
 def screen(database: Database, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Screen:
-    def shown() -> str:
+    def read() -> str:
         with reading(f"sqlite:///{tmp_path / 'g.db'}", "default") as reader:
             print_status(status_of(reader, tmp_path, "default"))
         return capsys.readouterr().out
 
-    return shown
+    return read
 
 
 def held(database: Database, holder: Holder, silent_s: float = 0) -> None:
@@ -65,9 +66,9 @@ def test_a_dead_process_that_nobody_reaped_does_not_trade(database: Database, sc
     with subprocess.Popen([sys.executable, "-c", ""]) as child:
         os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
         held(database, replace(ME, pid=child.pid))
-        shown = screen()
-    assert "trading   no: no process runs session" in shown
-    assert f"process {child.pid} on {ME.host}, which is gone" in shown
+        found = screen()
+    assert "trading   no: no process runs session" in found
+    assert f"process {child.pid} on {ME.host}, which is gone" in found
 
 
 def test_another_process_with_the_number_of_the_dead_one_does_not_trade(database: Database, screen: Screen) -> None:
@@ -107,10 +108,10 @@ def test_a_block_that_a_process_ends_names_who_to_start_when_there_is_none(
     held(database, replace(ME, started="1"))
     assert "way out: no process is at it: `gambler run --resume`, or `gambler reconcile`, " in screen()
     run(database, "UPDATE trading_sessions SET status = 'stopped'")
-    shown = screen()
-    assert "way out: no process is at it: `gambler reconcile` " in shown
-    assert "--resume" not in shown.partition("blocked")[2]
-    assert "nothing to do" not in shown
+    found = screen()
+    assert "way out: no process is at it: `gambler reconcile` " in found
+    assert "--resume" not in found.partition("blocked")[2]
+    assert "nothing to do" not in found
 
 
 def test_a_halt_of_the_account_is_one_line_although_it_is_written_twice(
@@ -137,3 +138,57 @@ def test_amounts_say_of_when_they_are(database: Database, screen: Screen) -> Non
         a=ACCOUNT, t="2026-11-20T14:30:00.000000Z",
     )  # fmt: skip
     assert "equity    7 USD, cash 5 USD at the last checkpoint, 2026-11-20T14:30:00Z\n" in screen()
+
+
+@pytest.fixture
+def head_file(database: Database, tmp_path: Path) -> HeadFile:
+    return HeadFile(tmp_path, "default", database.shown)
+
+
+def test_an_older_copy_of_the_database_is_called_one(database: Database, screen: Screen, head_file: HeadFile) -> None:
+    head_file.write(ACCOUNT, the_account(database).head)
+    assert "blocks    none" in screen()
+    run(database, "UPDATE trading_sessions SET status = 'stopped'", "UPDATE accounts SET lease_holder = NULL")
+    head_file.write(ACCOUNT, Head(31, "ab" * 32))
+    found = screen()
+    assert "trading   no: rows of the books are lost" in found
+    assert "blocked   account: the journal ends at row 1, but row 31 was known: the database is an older copy" in found
+    assert "halts the account (R11)" in found
+    assert "`gambler run` starts" not in found
+
+
+def test_an_emptied_database_is_called_one(tmp_path: Path, screen: Screen, head_file: HeadFile) -> None:
+    head_file.write(ACCOUNT, Head(31, "ab" * 32))
+    (tmp_path / "g.db").unlink()
+    schema.upgrade(Database(f"sqlite:///{tmp_path / 'g.db'}"))
+    found = screen()
+    assert "the database is empty, but journal row 31 of this account was known" in found
+    assert "`gambler recover --from-broker`" in found
+    assert "`gambler run`" not in found
+    head_file.expect(ACCOUNT)
+    assert "blocked   account: books are being rebuilt" in screen()
+    head_file.path.unlink()
+    assert "no account is bound yet; `gambler run` binds it\n" in screen()
+
+
+def test_the_head_of_another_database_or_account_says_nothing(
+    tmp_path: Path, screen: Screen, head_file: HeadFile
+) -> None:
+    head_file.write("another account", Head(31, "ab" * 32))
+    assert "blocks    none" in screen()
+    HeadFile(tmp_path, "default", "sqlite+pysqlite:////elsewhere.db").write(ACCOUNT, Head(31, "ab" * 32))
+    assert "blocks    none" in screen()
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "sqlite:////var/lib/a b/g.db",
+        "sqlite:///g.db",
+        "postgres://host/books",
+        "postgresql://me@host:5432/books?sslmode=require",
+        "postgresql+psycopg2://me:secret@host/books",
+    ],
+)
+def test_a_reader_names_a_database_as_its_writer_does(url: str) -> None:
+    assert shown(url) == parse_url(url).render_as_string(hide_password=True)

@@ -12,7 +12,8 @@ from gambler_ai.domain.market import iso
 from gambler_ai.errors import AlreadyStored
 from gambler_ai.storage import models
 from gambler_ai.storage.database import Database
-from gambler_ai.storage.journal import GENESIS, Head, Ledger, chained
+from gambler_ai.storage.head_file import Head
+from gambler_ai.storage.journal import GENESIS, Ledger, chained
 from gambler_ai.storage.verify import Verdict
 from tests.builders import D, an_order, at
 from tests.storage.rig import one, run, trade, verdict_of, without_triggers

@@ -2,8 +2,7 @@
 
 from pathlib import Path
 
-from gambler_ai.storage.journal import Head
-from gambler_ai.trading.opening import HeadFile
+from gambler_ai.storage.head_file import Head, HeadFile
 
 HEAD = Head(7, "ab" * 32)
 

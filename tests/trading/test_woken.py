@@ -7,11 +7,10 @@ import pytest
 from gambler_ai import crashpoints
 from gambler_ai.domain.orders import Role
 from gambler_ai.errors import Fenced
+from gambler_ai.storage.head_file import Head, HeadFile
 from gambler_ai.storage.holder import GRACE
-from gambler_ai.storage.journal import Head
 from gambler_ai.storage.lease import TTL
 from gambler_ai.trading.maintenance import reconcile
-from gambler_ai.trading.opening import HeadFile
 from gambler_ai.trading.session_run import SessionRun
 from gambler_ai.trading.sessions import Request
 from tests.trading.rig import Rig
