@@ -35,15 +35,20 @@ def status_of(reader: "Reader", data_dir: Path, label: str) -> dict[str, Any]:
     halts = reader.halts()
     stands = _stands(account, now) if account else "none"
     starter = _starter(stands, sessions[-1] if sessions else None)
+    positions = reader.positions()
+    exposed = [row for row in positions if row["protection"]["missing"] != "0"]
+    waived = bool(exposed) and reader.protection_is_waived()
+    blocking = [] if waived else exposed
     return {
         "account": account_of(reader) if account else None,
         "session": sessions[-1] if sessions else None,
         "halts": halts,
         "in_doubt": unresolved,
         "blocks": _of_lost_rows(known, account, data_dir / f"{label}.journal-head.json")
-        + _blocks(reader, halts, unresolved, open_orders, data_dir / f".{label}_emergency_stop", starter),
+        + _blocks(reader, halts, unresolved, open_orders, data_dir / f".{label}_emergency_stop", starter, blocking),
+        "no_protection_asked": [row["symbol"] for row in exposed] if waived else [],
         "data_dir": str(data_dir),
-        "open_positions": len(reader.positions()),
+        "open_positions": len(positions),
         "open_orders": len(open_orders),
         "ages": {
             "held_by": account["lease_holder"] if account else None,
@@ -71,6 +76,7 @@ def _blocks(
     open_orders: Sequence[Row],
     stop_file: Path,
     starter: str | None,
+    exposed: Sequence[Row],
 ) -> list[dict[str, str]]:
     """Everything that keeps new risk from being taken, with its reason and its way out."""
     blocks = [_of_halt(halt, json.loads(halt["evidence"])) for halt in halts]
@@ -100,7 +106,7 @@ def _blocks(
             way_out = "nothing to do: the running process does it" if starter is None else "ask again"
             blocks.append(_block(command["symbol"] or "*", command["kind"], reason, way_out))
     told = reader.blocks()
-    blocks += [*told, *_unprotected(reader, {one["symbol"] for one in told if one["kind"] == "unprotected"})]
+    blocks += [*told, *_unprotected(exposed, {one["symbol"] for one in told if one["kind"] == "unprotected"})]
     return blocks if starter is None else [one | _alone(one, starter) for one in blocks]
 
 
@@ -143,12 +149,12 @@ def _of_stop_file(path: Path, known: set[str]) -> list[dict[str, str]]:
     return [_block("*", "emergency stop", f"the emergency-stop file says: {reason}", way_out)]
 
 
-def _unprotected(reader: "Reader", told: set[str]) -> list[dict[str, str]]:
+def _unprotected(exposed: Sequence[Row], told: set[str]) -> list[dict[str, str]]:
     """Shares that were meant to have an exit and have none, also when no process is there to say so."""
     result = []
-    for row in reader.positions():
+    for row in exposed:
         protection = row["protection"]
-        if protection["missing"] == "0" or row["symbol"] in told:
+        if row["symbol"] in told:
             continue
         shares = f"{protection['missing']} of {row['qty'].lstrip('-')} shares of {row['owner']}"
         reason = f"{shares} have no exit at the broker; wanted: {', '.join(protection['wanted'])}"
@@ -213,6 +219,9 @@ def print_status(status: Row) -> None:
         click.echo(f"session   {session['session_id']} {session['status']}: {session['strategy']} on {symbols}")
     click.echo(f"lease     {_held_by(ages)}; heartbeat {ages['heartbeat_age_s']} s ago")
     click.echo(f"books     {status['open_positions']} open positions, {status['open_orders']} open orders")
+    if status["no_protection_asked"]:
+        symbols = ", ".join(status["no_protection_asked"])
+        click.echo(f"exits     no protection was asked for (--no-protect): none for {symbols}")
     click.echo(f"files     {status['data_dir']}")
     for line in _trading(status):
         click.echo(line)

@@ -12,6 +12,10 @@ from gambler_ai.domain.positions import Origin, Position, PositionStatus
 
 Row = dict[str, Any]
 
+WAIVED = "protection.waived"
+DECIDES_WAIVER = ("session.opened", "session.active", WAIVED)
+"""Kinds of the journal: a session that begins or goes on asks for protection anew, unless its waiver follows."""
+
 _LEVELS = (("stop", "stop_loss"), ("target", "take_profit"))
 _NOTHING = {"wanted": [], "has": [], "missing": "0"}
 

@@ -17,7 +17,7 @@ from gambler_ai.clock import SystemClock
 from gambler_ai.domain.orders import LIVE
 from gambler_ai.errors import DatabaseUnavailable, StoredStateUnsafe, UsageError
 from gambler_ai.storage.head_file import Head, HeadFile
-from gambler_ai.storage.protected import order_of, position_of, with_protection
+from gambler_ai.storage.protected import DECIDES_WAIVER, WAIVED, order_of, position_of, with_protection
 
 Row = dict[str, Any]
 
@@ -128,6 +128,15 @@ class Reader:
             self._id(),
         )
         return with_protection(found, map(position_of, found), map(order_of, orders))
+
+    def protection_is_waived(self) -> bool:
+        """Whether the last session, when it last began or went on, was asked to place no exits."""
+        kinds = ", ".join(f"'{kind}'" for kind in DECIDES_WAIVER)
+        found = self.query(
+            f"SELECT kind FROM order_journal WHERE account_id = ? AND kind IN ({kinds}) ORDER BY seq DESC LIMIT 1",
+            self._id(),
+        )
+        return bool(found) and found[0]["kind"] == WAIVED
 
     def sessions(self) -> list[Row]:
         found = self.query(

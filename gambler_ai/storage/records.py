@@ -22,6 +22,7 @@ from gambler_ai.storage import models, rows
 from gambler_ai.storage.commands import Command, CommandRows
 from gambler_ai.storage.database import Database
 from gambler_ai.storage.head_file import Head
+from gambler_ai.storage.protected import DECIDES_WAIVER, WAIVED
 
 AT_ONCE = 500
 """Keys of one query: databases limit how many values a statement may have."""
@@ -201,6 +202,13 @@ class Records:
         found = self._all(select(table.c.kind).where(table.c.account_id == self.account_id, table.c.seq == 1))
         kind: str | None = found[0]["kind"] if found else None
         return kind
+
+    def protection_is_waived(self) -> bool:
+        """Whether the last session, when it last began or went on, was asked to place no exits."""
+        table = models.order_journal
+        mine = (table.c.account_id == self.account_id) & table.c.kind.in_(DECIDES_WAIVER)
+        found = self._all(select(table.c.kind).where(mine).order_by(table.c.seq.desc()).limit(1))
+        return bool(found) and found[0]["kind"] == WAIVED
 
     def has_report(self) -> bool:
         """Whether a recovery of these books was ever finished."""

@@ -36,6 +36,7 @@ def _reconcile(house: House, dry_run: bool) -> tuple[int, dict[str, Any]]:
     if not dry_run:
         house.mark_crashed()
     recovery, blocks = house.recovery(dry_run=dry_run, wait=True)
+    recovery.protection.keep_waiver()
     last = recovery.run()
     if house.is_set():
         return EXIT_DIRTY, recovery.report(last, {"halts": [], "session": None})
@@ -55,6 +56,7 @@ def obey(house: House) -> None:
             house.open()
             house.mark_crashed()
             recovery, _blocks = house.recovery()
+            recovery.protection.keep_waiver()
             last = recovery.run()
             commands = house.commands(recovery)
             if any(command.kind == UNHALT for command in house.books.state.records.commands()):

@@ -7,7 +7,7 @@ same, so there is nothing to remember but how long something lasts: that is coun
 
 import math
 from collections.abc import Callable, Mapping, Sequence, Set
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
 
@@ -27,6 +27,7 @@ from gambler_ai.domain.protection import Act, Decision, Exit, Step, decide
 from gambler_ai.domain.reconciliation import Action, about_order
 from gambler_ai.errors import BrokerRefusesUs, BrokerUnreachable, RateLimited
 from gambler_ai.logs import get_logger
+from gambler_ai.storage.protected import WAIVED
 from gambler_ai.trading.order_desk import OrderDesk
 from gambler_ai.trading.position_reconciler import Round
 from gambler_ai.trading.state_manager import StateManager
@@ -147,7 +148,7 @@ class Protection:
             unconfirmed=self._unconfirmed,
             stale_before=self.stale_before,
             unprotected_long=frozenset(long),
-            flatten=frozenset((longer if self.rules.emergency == "flatten" else set()) | asked),
+            flatten=frozenset((longer if self.rules.place and self.rules.emergency == "flatten" else set()) | asked),
         )
 
     def run(self) -> list[Action]:
@@ -178,7 +179,13 @@ class Protection:
         """Write down that a person wanted no protection in this session."""
         if not self.rules.place:
             payload = {"positions": [p.position_id for p in self.state.book.open_positions()]}
-            self.state.record([facts.note("protection.waived", payload, session_id=session_id)])
+            self.state.record([facts.note(WAIVED, payload, session_id=session_id)])
+
+    def keep_waiver(self) -> None:
+        """Without a session: what the last one was not to have, it does not get behind a person's back."""
+        if self.rules.place and self.state.records.protection_is_waived():
+            log.info("protection.stays_waived", why="the last session ran with --no-protect; the next one decides anew")
+            self.rules = replace(self.rules, place=False)
 
     def _try(self, step: Step, done: list[Action]) -> bool:
         """Whether the step got somewhere; if not, the symbol waits, each time longer."""
@@ -284,14 +291,15 @@ class Protection:
     # --- time -------------------------------------------------------------------------------------------------
 
     def _measure(self, decision: Decision) -> None:
-        """Since when which shares are without an exit; tell once when it is too long, and once when it is over."""
+        """Since when which shares are without an exit; tell once when it is too long, and once when it is over. Of
+        a waiver nothing is told."""
         now = self.clock.monotonic()
         self._since = {name: self._since.get(name, now) for name in decision.exposed}
         for name in [name for name in self._alarmed if name not in decision.exposed]:
             log.info("position.protected_again", position=name)
             self.state.record([facts.note("protection.restored", {}, position_id=name, symbol=self._alarmed[name])])
             del self._alarmed[name]  # what the database did not take is told again
-        for name, since in self._since.items():
+        for name, since in self._since.items() if self.rules.place else ():
             if now - since >= self.rules.alarm_s and name not in self._alarmed:
                 self._alarm(name, decision.exposed[name], now - since)
             if now - since >= self.rules.emergency_s and name not in self._emergencies:

@@ -10,8 +10,11 @@ import pytest
 from gambler_ai.domain.facts import Fact
 from gambler_ai.domain.orders import OrderStatus, Role
 from gambler_ai.domain.policy import Policy
+from gambler_ai.domain.sessions import SessionStatus
 from gambler_ai.errors import DatabaseUnavailable
+from gambler_ai.face_status import print_status, status_of
 from gambler_ai.paper_exchange import actions
+from gambler_ai.storage.reading import reading
 from gambler_ai.trading.maintenance import reconcile
 from gambler_ai.trading.recovery import APART_S
 from tests.trading.rig import BRACKETED, BUY, KEYS, PROTECTED, SELL, Rig
@@ -230,6 +233,33 @@ def test_a_waiver_places_nothing_and_still_cancels_what_is_too_much(rig: Rig) ->
     rig.pass_time(60)
     rig.recovery.run()
     assert (rig.shares, rig.live_exits()) == ({("AAA", "alpha"): Decimal(6)}, [])
+
+
+def test_what_a_session_waived_nobody_places_without_a_session_and_status_says_so(
+    rig: Rig, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rig.protection.rules = replace(rig.protection.rules, place=False)
+    rig.protection.waive(rig.session.session_id)
+    rig.bought()
+    rig.protection.run()
+    rig.pass_time(60)
+    rig.recovery.run()
+    assert rig.blocks.all() == {}
+    rig.close()
+    for dry_run in (True, False):
+        reconcile(rig.opened_anew(), dry_run=dry_run)
+    assert rig.live_exits() == []
+    with reading(rig.database_url, "default") as reader:
+        status = status_of(reader, rig.folder, "default")
+    assert status["blocks"] == []
+    print_status(status)
+    assert "exits     no protection was asked for (--no-protect): none for AAA\n" in capsys.readouterr().out
+    rig.open()
+    rig.state.step_session(rig.session, SessionStatus.ACTIVE)
+    with reading(rig.database_url, "default") as reader:
+        assert [block["kind"] for block in status_of(reader, rig.folder, "default")["blocks"]] == ["unprotected"]
+    rig.recovery.run()
+    assert [(kind, qty) for kind, qty, _, _ in rig.live_exits()][:1] == [("stop", "10")]
 
 
 def test_a_fraction_of_a_share_is_protected_for_the_day_and_again_the_next_one(rig: Rig) -> None:
