@@ -246,6 +246,13 @@ def _checked(values: Mapping[str, str], problems: list[str]) -> Settings | None:
         ),
         default_database=not explicit,
     )
+    if settings.policy.no_protect and (
+        settings.policy.protect_external_pct or settings.policy.unprotected == "flatten"
+    ):
+        problems.append(
+            "no_protect contradicts protect_external_pct and unprotected=flatten: without protection nothing is "
+            "protected, and nothing sold for the want of it; keep one"
+        )
     return None if problems else settings
 
 

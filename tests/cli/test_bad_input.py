@@ -124,6 +124,11 @@ def test_all_problems_of_the_settings_are_told_together(gambler: Gambler) -> Non
     refused(gambler("run", **wrong), 2, *wrong)
 
 
+@pytest.mark.parametrize("other", [("--protect-external", "5"), ("--unprotected", "flatten")])
+def test_switches_that_contradict_each_other_are_refused(gambler: Gambler, other: tuple[str, str]) -> None:
+    refused(gambler(*TRADE, "--no-protect", *other), 2, "no_protect contradicts", "keep one")
+
+
 def test_two_different_keys_are_never_chosen_between(gambler: Gambler) -> None:
     ended = gambler("run", ALPACA_API_KEY="PKOTHERONE")
     refused(ended, 2, "APCA_API_KEY_ID", "ALPACA_API_KEY", "differ", "keep one")
