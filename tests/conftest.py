@@ -82,6 +82,8 @@ def database_url(request: pytest.FixtureRequest) -> Any:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    # the many seeds first: they compute, niced, while the tests beside them mostly wait for processes
+    items.sort(key=lambda item: item.path.name != "test_simulator.py")
     needing = [item for item in items if item.get_closest_marker("shared_data")]
     if not needing or SHARED.is_dir() or os.environ.get("CI"):
         return

@@ -140,6 +140,7 @@ class Simulator:
             case "hand lifts":
                 self.hand.lets_us_go_on()
             case "database lost" if self.examiner.may_resume():
+                self._backup.unlink(missing_ok=True)  # a copy from before a rebuilding is of another chain: refused
                 self._other_books(disk.LOST, _empty_books())
                 traders.must_rebuild = True
             case "backup" if self.examiner.may_resume() and not traders.must_rebuild:

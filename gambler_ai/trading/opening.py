@@ -223,8 +223,8 @@ def _verify_tail(database: Database, account: StoredAccount, file: HeadFile, kee
     if verdict.first_bad_seq is not None:
         raise StoredStateUnsafe(
             f"the journal of account {account.label} is broken at row {verdict.first_bad_seq}: rows were changed or "
-            "removed. Nothing was sent. `gambler journal verify` tells more. Restore a backup; without one, move the "
-            "database away and run `gambler recover --from-broker`"
+            "removed, or it is a copy from before the books were rebuilt. Nothing was sent. `gambler journal verify` "
+            "tells more. Restore a backup; without one, move the database away and run `gambler recover --from-broker`"
         )
     file.write(account.account_id, verdict.head)
     return older

@@ -107,7 +107,7 @@ CASES = [
     Case("R13", "rest AAA; cancelled AAA", "R13", says="update order"),
     Case("R13", "lost after AAA; reconciled", says=AGREE),
     Case("R14", "lost before AAA", "R14", says="mark order absent", label="absent after the window"),
-    Case("R14", "lost before AAA 9999", "R13", sent="POST", label="still wanted, same id"),
+    Case("R14", "lost before AAA 9999", "R14", says="mark order absent", label="still wanted, but nothing is opened"),
     Case("R16", "buy AAA; split AAA 4", "R16", "AAA alpha 40", says="SPLIT"),
     Case("R16", "buy AAA; split AAA 0.5", "R16", "AAA alpha 5"),
     Case("R16", "buy AAA; renamed AAA BBB", "R16", "BBB alpha 10", says="into 10 BBB"),
