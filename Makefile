@@ -42,7 +42,7 @@ demo: setup
 	@$(PY) -m gambler_ai demo
 
 test: setup
-	@$(PY) -m pytest -n auto --maxprocesses 4 --dist loadfile
+	@$(PY) -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 lint: setup
 	$(PY) -m ruff format --check
